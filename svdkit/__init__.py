@@ -1,0 +1,68 @@
+"""svdkit: turn a still image into a short clip with Stable Video Diffusion, in a notebook.
+
+>>> import svdkit as sk
+>>> clip = sk.animate(sk.sample_image(), "tiny", num_inference_steps=2, progress=False)
+>>> clip
+Clip(14 frames, 64×112, 7 fps, 2.0 s)
+
+The import is instant: a public name loads its module when it is first used, so that torch and
+diffusers wait until something is animated.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "MODELS": "models",
+    "Licence": "models",
+    "Model": "models",
+    "fit": "images",
+    "natural_frame": "images",
+    "open_image": "images",
+    "sample_image": "images",
+    "Settings": "settings",
+    "Clip": "clips",
+    "PRESETS": "memory",
+    "NotEnoughMemory": "memory",
+    "load": "pipelines",
+    "unload": "pipelines",
+    "compare_clips": "display",
+    "scrub": "display",
+    "show_clips": "display",
+    "show_frames": "display",
+    "animate": "animation",
+}
+
+__all__ = ["__version__", *_MODULE_OF]
+
+if TYPE_CHECKING:  # for editors; a test holds these lines against the table above
+    from .animation import animate as animate
+    from .clips import Clip as Clip
+    from .display import compare_clips as compare_clips
+    from .display import scrub as scrub
+    from .display import show_clips as show_clips
+    from .display import show_frames as show_frames
+    from .images import fit as fit
+    from .images import natural_frame as natural_frame
+    from .images import open_image as open_image
+    from .images import sample_image as sample_image
+    from .memory import PRESETS as PRESETS
+    from .memory import NotEnoughMemory as NotEnoughMemory
+    from .models import MODELS as MODELS
+    from .models import Licence as Licence
+    from .models import Model as Model
+    from .pipelines import load as load
+    from .pipelines import unload as unload
+    from .settings import Settings as Settings
+
+
+def __getattr__(name: str):
+    if name in _MODULE_OF:
+        return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    raise AttributeError(f"module 'svdkit' has no attribute {name!r}; it offers {sorted(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,201 @@
+"""svdkit demo | animate | models: the command line, a thin door to the functions."""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .memory import PRESETS
+from .models import MODELS
+from .settings import LIMITS, Settings
+from .video import ENCODERS
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives its exit code.
+
+    >>> main(["models"])
+    name ...
+    0
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (OSError, ValueError, TypeError, RuntimeError, FloatingPointError) as error:
+        print(f"svdkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("svdkit: stopped; the clips saved so far are whole.", file=sys.stderr)
+        return 130
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Animate the sample picture with tiny, and show where the result is."""
+    from . import animate, load, sample_image, show_frames
+
+    start = time.perf_counter()
+    print("svdkit demo: the sample picture, animated by the model that comes with svdkit.")
+    pipeline = load("tiny")
+    clip = animate(sample_image(), pipeline, seed=options.seed)
+    video = clip.save(options.out / "demo.mp4")
+    sheet = options.out / "demo.png"
+    show_frames(clip).save(sheet)
+    seconds = time.perf_counter() - start
+    settings = clip.recipe["request"]["settings"]
+    print(
+        f"\n{clip!r}\n"
+        f"  video          {video.resolve()}\n"
+        f"  contact sheet  {sheet.resolve()}\n"
+        f"  recipe         {video.resolve()}.json\n"
+        f"Made in {seconds:.1f} s on {clip.recipe['outcome']['device']}: "
+        f"{settings['num_inference_steps']} steps, motion bucket {settings['motion_bucket_id']}, "
+        f"seed {clip.recipe['request']['seed']}.\n"
+        f"{MODELS['tiny'].name}: {MODELS['tiny'].notes}\n\n"
+        "Next:\n"
+        "  svdkit animate YOUR.jpg -o clip.mp4 --model tiny        the same with your picture\n"
+        "  svdkit animate YOUR.jpg -o clip.mp4 --model svd-xt      the real model, on a GPU\n"
+        "  svdkit models                                           which models there are\n"
+        "  jupyter lab notebooks                                   the lessons, from a clone"
+    )
+    return 0
+
+
+def animate_pictures(options: argparse.Namespace) -> int:
+    """Animate pictures, and folders of them; one that fails does not stop the others."""
+    from . import animate, load
+
+    settings = {name: getattr(options, name) for name in LIMITS}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    Settings.of(settings)  # a bad value is told before a model is loaded
+    pictures = _pictures(options.images)
+    targets = _targets(pictures, options.out)
+    pipeline = load(options.model, memory=options.memory, device=options.device)
+    failed = 0
+    for picture, target in zip(pictures, targets, strict=True):
+        try:
+            clip = animate(
+                picture,
+                pipeline,
+                seed=options.seed,
+                guidance=options.guidance,
+                how=options.how,
+                focus=options.focus,
+                **settings,
+            )
+            print(f"{picture} → {clip.save(target, overwrite=options.overwrite)}  {clip!r}")
+        except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
+            failed += 1
+            print(f"svdkit: {picture}: {error}", file=sys.stderr)
+    if failed and len(pictures) > 1:
+        print(f"svdkit: {failed} of {len(pictures)} pictures failed.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def list_models(options: argparse.Namespace) -> int:
+    """Print the table of models."""
+    rows = [("name", "frames", "size", "licence", "lives at", "notes")]
+    for model in MODELS.values():
+        gate = " (gated)" if model.gated else ""
+        size = f"{model.height}×{model.width}"
+        where = f"{model.repo or 'svdkit'}{gate}"
+        rows.append(
+            (model.name, str(model.num_frames), size, model.licence.name, where, model.notes)
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for *cells, notes in rows:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print("  ".join([*padded, notes]))
+    print()
+    for licence in dict.fromkeys(model.licence for model in MODELS.values()):
+        print(licence)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="svdkit", description="A still image → a short clip.")
+    parser.add_argument("--version", action="version", version=f"svdkit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    command = commands.add_parser("demo", help="animate a sample picture; no GPU, no download")
+    command.add_argument("-o", "--out", type=Path, default=Path("."), help="folder to write to")
+    command.add_argument("--seed", type=int, default=7)
+    command.set_defaults(run=demo)
+
+    command = commands.add_parser("animate", help="animate pictures, or folders of them")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="a picture, or a folder")
+    command.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help=f"a file ending in {', '.join(ENCODERS)}; for several pictures a folder of mp4",
+    )
+    command.add_argument("--model", default="auto", help=f"auto, {', '.join(MODELS)}, …")
+    command.add_argument("--memory", default="auto", help=f"auto, {', '.join(PRESETS)}")
+    command.add_argument("--device", help="cuda, cuda:1, mps or cpu; by default the best there is")
+    command.add_argument("--seed", type=int, help="drawn, and recorded, if not given")
+    command.add_argument("--how", default="crop", help="crop, pad or stretch to the frame")
+    command.add_argument(
+        "--focus",
+        type=_point,
+        default=(0.5, 0.5),
+        metavar="X,Y",
+        help="what a crop keeps in view, as fractions",
+    )
+    command.add_argument("--guidance", default="linear", help="linear or triangle")
+    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    for name, limit in LIMITS.items():
+        default = "from the model" if defaults[name] is None else f"{defaults[name]:g}"
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=limit.kind,
+            metavar=limit.kind.__name__.upper(),
+            help=f"{limit.low:g}–{limit.high:g}; default {default}",
+        )
+    command.set_defaults(run=animate_pictures)
+
+    command = commands.add_parser("models", help="list the models, and what one may do with them")
+    command.set_defaults(run=list_models)
+    return parser
+
+
+def _point(text: str) -> tuple[float, float]:
+    x, y = text.split(",")
+    return float(x), float(y)
+
+
+def _pictures(images: list[str]) -> list[Path]:
+    """List the pictures named, those in folders by name."""
+    found = []
+    for image in map(Path, images):
+        if not image.is_dir():
+            found.append(image)
+            continue
+        inside = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
+        if not inside:
+            raise ValueError(f"The folder {str(image)!r} holds no picture ({', '.join(PICTURES)}).")
+        found += inside
+    return found
+
+
+def _targets(pictures: list[Path], out: Path) -> list[Path]:
+    """Choose where each clip goes: the file named, or a file of its own in the folder named."""
+    if out.suffix.lower() in ENCODERS:
+        if len(pictures) > 1:
+            raise ValueError(
+                f"{str(out)!r} is one file, and there are {len(pictures)} pictures; give a folder."
+            )
+        return [out]
+    if out.suffix and not out.is_dir():
+        raise ValueError(f"{str(out)!r} ends in none of {', '.join(ENCODERS)}, and is no folder.")
+    targets = [out / f"{picture.stem}.mp4" for picture in pictures]
+    same = sorted({str(target) for target in targets if targets.count(target) > 1})
+    if same:
+        raise ValueError(f"Several pictures would become {same[0]!r}; rename one of them.")
+    return targets

@@ -1,0 +1,298 @@
+"""Clip: frames, a playback rate, and the recipe that made them."""
+
+import base64
+import copy
+import hashlib
+import html
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import __version__, video
+from .storage import Bundle
+
+INLINE_PIXELS = 40_000_000  # frames × height × width that a notebook output holds at full size
+INLINE_BYTES = 8_000_000
+DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
+ABOUT_THE_FILE = ("svdkit", "fps", "frames")  # what its json says besides the recipe
+
+
+class Clip:
+    """A short film: uint8 RGB frames (n, height, width, 3), a playback fps, and its recipe.
+
+    A clip is a value: its frames cannot be written to, and every method gives a new clip.
+
+    >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8), fps=12)
+    >>> clip[2:]
+    Clip(4 frames, 64×112, 12 fps, 0.3 s)
+    """
+
+    def __init__(
+        self,
+        frames: "np.ndarray | Iterable[Image.Image]",
+        fps: float = 7,
+        recipe: dict[str, Any] | None = None,
+        inputs: Sequence[Image.Image] = (),
+    ):
+        self.frames = _checked_frames(frames)
+        self.fps = _checked_fps(fps)
+        self.recipe = copy.deepcopy(recipe or {})
+        self.inputs = tuple(inputs)  # the fitted pictures that it was made from
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        return (Image.fromarray(frame) for frame in self.frames)
+
+    def __getitem__(self, which: int | slice) -> "Image.Image | Clip":
+        """Give one frame as a picture, or some frames as a clip.
+
+        >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
+        >>> clip[0].size, len(clip[::2])
+        ((112, 64), 3)
+        """
+        if isinstance(which, slice):
+            start, stop, step = which.indices(len(self))
+            return self._edited(self.frames[which], "slice", start=start, stop=stop, step=step)
+        return Image.fromarray(self.frames[which])
+
+    def __add__(self, other: "Clip") -> "Clip":
+        """Join two clips of one size; the playback rate is the first one's.
+
+        >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
+        >>> len(clip + clip)
+        12
+        """
+        if not isinstance(other, Clip):
+            return NotImplemented
+        if self.frames.shape[1:] != other.frames.shape[1:]:
+            raise ValueError(
+                f"Clips of {self._size} and {other._size} pixels cannot be joined; make both at "
+                "one height and width."
+            )
+        joined = Clip(np.concatenate([self.frames, other.frames]), self.fps)
+        joined.recipe = {"steps": [*steps_of(self.recipe), *steps_of(other.recipe)]}
+        joined.inputs = self.inputs + other.inputs
+        return joined._edited(joined.frames, "join", lengths=[len(self), len(other)])
+
+    def __repr__(self) -> str:
+        return f"Clip({self._description})"
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the clip plays.
+
+        >>> Clip(np.zeros((6, 64, 112, 3), np.uint8), fps=12).duration
+        0.5
+        """
+        return len(self) / self.fps
+
+    @property
+    def last_frame(self) -> Image.Image:
+        """The last frame as a picture, to go on from.
+
+        >>> Clip(np.zeros((6, 64, 112, 3), np.uint8)).last_frame.size
+        (112, 64)
+        """
+        return self[-1]
+
+    def at(self, fps: float) -> "Clip":
+        """Play the same frames at another rate.
+
+        >>> Clip(np.zeros((6, 64, 112, 3), np.uint8)).at(fps=3).duration
+        2.0
+        """
+        return Clip(self.frames, fps, self.recipe, self.inputs)
+
+    def boomerang(self) -> "Clip":
+        """Play forth and back, so that the end meets the beginning.
+
+        >>> len(Clip(np.zeros((6, 64, 112, 3), np.uint8)).boomerang())
+        10
+        """
+        return self._edited(np.concatenate([self.frames, self.frames[-2:0:-1]]), "boomerang")
+
+    def repeat(self, times: int) -> "Clip":
+        """Play several times over.
+
+        >>> len(Clip(np.zeros((6, 64, 112, 3), np.uint8)).repeat(3))
+        18
+        """
+        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+            raise ValueError(f"times is {times!r}; a whole number from 1 is needed, 2 plays twice.")
+        return self._edited(np.tile(self.frames, (times, 1, 1, 1)), "repeat", times=times)
+
+    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> Path:
+        """Save as .mp4, .webm, .gif or .webp, or without a suffix as a folder of PNG frames.
+
+        The recipe goes beside it as `kite.mp4.json`, and the picture that the clip was made from
+        as `kite.mp4.input.png`. A file that svdkit saved before is replaced; one from elsewhere
+        only with `overwrite=True`. A file is whole or not there at all.
+
+        >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
+        >>> clip.save(Path(tempfile.mkdtemp(), "dark.gif")).name
+        'dark.gif'
+        """
+        path = Path(path).expanduser()
+        suffix = path.suffix.lower()
+        if suffix and suffix not in video.ENCODERS:
+            raise ValueError(
+                f"{path.name!r} ends in {path.suffix!r}; a clip is saved as "
+                f"{', '.join(video.ENCODERS)}, or without a suffix as a folder of PNG frames."
+            )
+        about = {"svdkit": __version__, "fps": self.fps, "frames": list(self.frames.shape[:3])}
+        with Bundle(path).draft(overwrite=overwrite) as draft:
+            if suffix:
+                draft.path.write_bytes(video.encode(self.frames, self.fps, suffix))
+            else:
+                draft.path.mkdir()
+                for number, frame in enumerate(self):
+                    frame.save(draft.path / f"frame_{number:04d}.png")
+            for number, picture in enumerate(self.inputs):
+                picture.save(draft.input(number))
+            draft.recipe.write_text(json.dumps(about | self.recipe, indent=2), encoding="utf-8")
+        return path
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> "Clip":
+        """Open a clip that was saved, with its recipe; any other video opens without one.
+
+        >>> saved = Clip(np.zeros((6, 64, 112, 3), np.uint8)).save(Path(tempfile.mkdtemp(), "dark"))
+        >>> Clip.open(saved)
+        Clip(6 frames, 64×112, 7 fps, 0.9 s)
+        """
+        path = Path(path).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(f"{str(path)!r} is not there; give the path of a saved clip.")
+        bundle = Bundle(path)
+        about = bundle.read_recipe()
+        frames, fps = _read_folder(path) if path.is_dir() else video.decode(path)
+        if "frames" in about:  # a video of odd size is stored one pixel larger
+            _, height, width = about["frames"]
+            frames = frames[:, :height, :width]
+        recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
+        pictures = [Image.open(file).convert("RGB") for file in bundle.inputs()]
+        return cls(frames, about.get("fps", fps), recipe, pictures)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        poster = base64.b64encode(video.still(self.frames[0])).decode()
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), "image/jpeg": poster}
+
+    def _repr_html_(self) -> str:
+        return self.player()
+
+    def player(self, title: str = "", width: int | None = None) -> str:
+        """Give the HTML of a player: one <video> tag that needs no file, script or server.
+
+        A clip too large for a notebook is shown reduced, and says so.
+
+        >>> Clip(np.zeros((6, 64, 112, 3), np.uint8)).player("dark").count("<video src=")
+        1
+        """
+        mp4, poster, remark = self._preview
+        caption = " · ".join(filter(None, [title, self._description, remark]))
+        return (
+            '<figure style="display:inline-block;margin:4px">'
+            + video.video_tag(mp4, poster, width=width or self._display_width, label=caption)
+            + f'<figcaption style="font-size:90%">{html.escape(caption)}</figcaption></figure>'
+        )
+
+    @cached_property
+    def _preview(self) -> tuple[bytes, bytes, str]:
+        """What a notebook gets to hold: mp4, poster, and a remark if it is less than the clip."""
+        side = math.sqrt(min(1.0, INLINE_PIXELS / self.frames[..., 0].size))
+        while True:
+            frames = self.frames if side == 1 else _scaled(self.frames, side)
+            mp4 = video.encode(frames, self.fps, ".mp4")
+            if len(mp4) <= INLINE_BYTES or min(frames.shape[1:3]) <= 16:
+                break
+            side /= 2
+        height, width = frames.shape[1:3]
+        remark = f"shown reduced to {height}×{width}; save() keeps all" if side < 1 else ""
+        return mp4, video.still(frames[0]), remark
+
+    @property
+    def _display_width(self) -> int:
+        height, width = self.frames.shape[1:3]
+        return width * max(1, round(DISPLAY_SIDE / max(height, width)))
+
+    def _edited(self, frames: np.ndarray, edit: str, **how) -> "Clip":
+        step = {
+            "request": {"edit": edit, **how},
+            "outcome": {"frames_sha256": sha256_of_frames(frames)},
+        }
+        return Clip(frames, self.fps, {"steps": [*steps_of(self.recipe), step]}, self.inputs)
+
+    @property
+    def _size(self) -> str:
+        return f"{self.frames.shape[1]}×{self.frames.shape[2]}"
+
+    @property
+    def _description(self) -> str:
+        frames = f"{len(self)} frame{'s' if len(self) != 1 else ''}"
+        return f"{frames}, {self._size}, {self.fps:g} fps, {self.duration:.1f} s"
+
+
+def sha256_of_frames(frames: np.ndarray) -> str:
+    """Give the fingerprint of frames: their shape and every byte.
+
+    >>> sha256_of_frames(np.zeros((1, 2, 2, 3), np.uint8))[:8]
+    '6ae2a1e2'
+    """
+    digest = hashlib.sha256(str(frames.shape).encode())
+    digest.update(np.ascontiguousarray(frames))
+    return digest.hexdigest()
+
+
+def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the steps of a recipe, oldest first: a recipe of one step is that step itself.
+
+    >>> len(steps_of({"request": {}, "outcome": {}}))
+    1
+    """
+    return recipe.get("steps", [recipe] if recipe else [])
+
+
+def _checked_frames(frames: Any) -> np.ndarray:
+    if not isinstance(frames, np.ndarray):
+        pictures = [np.asarray(f.convert("RGB") if hasattr(f, "convert") else f) for f in frames]
+        sizes = sorted({picture.shape for picture in pictures})
+        if len(sizes) != 1:
+            raise ValueError(f"The frames have sizes {sizes}; one size, and a frame, are needed.")
+        frames = np.stack(pictures)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise ValueError(
+            f"The frames are {frames.dtype} of shape {frames.shape}; uint8 of shape (frames, "
+            "height, width, 3), none of them 0, is needed. Floats 0–1: (255 * x).astype('uint8')."
+        )
+    frames = frames.view()
+    frames.flags.writeable = False
+    return frames
+
+
+def _checked_fps(fps: Any) -> float:
+    number = float(fps) if isinstance(fps, (int, float, np.number)) else math.nan
+    if not 0 < number <= 1000:
+        raise ValueError(f"fps is {fps!r}; playback needs a number above 0, up to 1000. Try 7.")
+    return int(number) if number == int(number) else number
+
+
+def _read_folder(path: Path) -> tuple[np.ndarray, float]:
+    files = sorted(path.glob("frame_*.png"))
+    if not files:
+        raise ValueError(f"The folder {str(path)!r} holds no frames: there is no frame_0000.png.")
+    return _checked_frames([Image.open(file) for file in files]), 7
+
+
+def _scaled(frames: np.ndarray, side: float) -> np.ndarray:
+    height, width = (max(16, int(side * length)) for length in frames.shape[1:3])
+    pictures = (Image.fromarray(f).resize((width, height), Image.Resampling.BOX) for f in frames)
+    return np.stack([np.asarray(picture) for picture in pictures])

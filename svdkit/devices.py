@@ -1,0 +1,59 @@
+"""Where to run, and in which numbers."""
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = {
+    "float16": "float16",
+    "fp16": "float16",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+    "float32": "float32",
+    "fp32": "float32",
+}
+
+
+def pick_device(device: str | None = None, memory: str = "auto") -> str:
+    """Choose where to run: what is asked for if it is there, else cuda, mps or cpu, the first.
+
+    >>> pick_device("cpu")
+    'cpu'
+    """
+    import torch
+
+    if device is None:
+        if memory == "cpu":
+            return "cpu"
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    device = str(device)
+    kind = device.partition(":")[0]
+    if not re.fullmatch(r"cuda(:\d+)?|mps|cpu", device):
+        raise ValueError(f"device is {device!r}; it is cuda, cuda:0, cuda:1 …, mps or cpu.")
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if kind in there and not there[kind]():
+        raise ValueError(
+            f"device is {device!r}, and torch {torch.__version__} sees no {kind} here. Use "
+            "device='cpu'; in Colab, Runtime > Change runtime type gives a GPU."
+        )
+    return device
+
+
+def pick_dtype(dtype: "str | torch.dtype | None", device: str) -> "torch.dtype":
+    """Choose the numbers to calculate with: fp32 on a CPU, fp16 elsewhere.
+
+    >>> pick_dtype(None, "cpu")
+    torch.float32
+    """
+    import torch
+
+    if dtype is None:
+        return torch.float32 if device == "cpu" else torch.float16
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}.")
+    return getattr(torch, DTYPES[name])

@@ -1,0 +1,194 @@
+"""Looking at clips: contact sheets, grids of players, comparisons, a frame scrubber.
+
+Everything is returned and nothing shown: a notebook displays what its last line gives.
+"""
+
+import base64
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .clips import Clip
+
+GAP = 4  # pixels between pictures
+PAPER, INK = "white", "#222"
+
+
+def show_frames(clip: Clip, *, columns: int | None = None, width: int = 160) -> Image.Image:
+    """Lay the frames of a clip out as one picture, each with its number.
+
+    `width` is that of one frame in pixels. The picture displays itself, and saves as PNG.
+
+    >>> from svdkit import Clip
+    >>> show_frames(Clip(np.zeros((6, 64, 112, 3), np.uint8)), columns=3).size
+    (492, 234)
+    """
+    columns = _checked_columns(columns, len(clip), default=min(7, len(clip)))
+    return _sheet([(str(number), frame) for number, frame in enumerate(clip)], columns, width)
+
+
+def show_clips(clips: Mapping[str, Clip] | Iterable[Clip], *, columns: int | None = None) -> "Grid":
+    """Show clips side by side as a grid of players, each under its title.
+
+    >>> from svdkit import Clip
+    >>> dark = Clip(np.zeros((6, 64, 112, 3), np.uint8))
+    >>> show_clips({"one": dark, "two": dark})
+    Grid(one, two)
+    """
+    if isinstance(clips, Clip):
+        raise TypeError(
+            "show_clips takes several clips, {title: clip} or a list; one shows itself."
+        )
+    titled = dict(clips) if isinstance(clips, Mapping) else {}
+    if not isinstance(clips, Mapping):
+        titled = {str(number): clip for number, clip in enumerate(clips)}
+    if not titled:
+        raise ValueError("There are no clips to show.")
+    for title, clip in titled.items():
+        if not isinstance(clip, Clip):
+            raise TypeError(f"{title!r} is a {type(clip).__name__}; show_clips takes clips.")
+    return Grid(titled, _checked_columns(columns, len(titled), default=min(3, len(titled))))
+
+
+def compare_clips(a: Clip, b: Clip, *, titles: tuple[str, str] = ("a", "b")) -> "Grid":
+    """Show two clips side by side, and their difference, amplified to be seen.
+
+    >>> from svdkit import Clip
+    >>> dark = Clip(np.zeros((6, 64, 112, 3), np.uint8))
+    >>> compare_clips(dark, dark)
+    Grid(a, b, no difference)
+    """
+    if a.frames.shape[1:] != b.frames.shape[1:]:
+        raise ValueError(
+            f"Frames of {a.frames.shape[1:3]} and {b.frames.shape[1:3]} pixels cannot be compared; "
+            "make both at one height and width."
+        )
+    length = min(len(a), len(b))
+    difference = np.abs(a.frames[:length].astype(np.int16) - b.frames[:length])
+    largest = int(difference.max())
+    gain = 255 // largest if largest else 1
+    error = float(np.mean(difference.astype(np.float32) ** 2))
+    label = "no difference"
+    if largest:
+        psnr = 10 * math.log10(255**2 / error)
+        label = f"difference ×{gain}: at most {largest} of 255, PSNR {psnr:.1f} dB"
+    if len(a) != len(b):
+        label += f" (first {length} frames)"
+    shown = Clip((difference * gain).astype(np.uint8), a.fps)
+    return Grid({titles[0]: a, titles[1]: b, label: shown}, 3)
+
+
+def scrub(clip: Clip) -> Any:
+    """Step through a clip frame by frame: an ipywidget with a slider and a play button.
+
+    >>> from svdkit import Clip
+    >>> scrub(Clip(np.zeros((6, 64, 112, 3), np.uint8))).children[1].max
+    5
+    """
+    import ipywidgets
+
+    from .video import still
+
+    last = len(clip) - 1
+    picture = ipywidgets.Image(value=still(clip.frames[0], "PNG"), format="png", width=448)
+    slider = ipywidgets.IntSlider(0, 0, last, description="frame", continuous_update=True)
+    play = ipywidgets.Play(value=0, min=0, max=last, interval=round(1000 / clip.fps))
+    ipywidgets.jslink((play, "value"), (slider, "value"))
+
+    def turn_to(change):
+        picture.value = still(clip.frames[change["new"]], "PNG")
+
+    slider.observe(turn_to, names="value")
+    return ipywidgets.VBox([picture, slider, play])
+
+
+class Grid:
+    """Clips under their titles; displays itself as players, saves as a PNG of first frames.
+
+    >>> from svdkit import Clip
+    >>> grid = Grid({"dark": Clip(np.zeros((6, 64, 112, 3), np.uint8))}, 1)
+    >>> grid._repr_html_().count("<video")
+    1
+    """
+
+    def __init__(self, clips: Mapping[str, Clip], columns: int):
+        self.clips = dict(clips)
+        self.columns = columns
+
+    def __repr__(self) -> str:
+        return f"Grid({', '.join(self.clips)})"
+
+    def _repr_html_(self) -> str:
+        # a plain table: an untrusted notebook allows neither <style> nor <script>
+        cells = [f"<td>{clip.player(title)}</td>" for title, clip in self.clips.items()]
+        rows = [cells[i : i + self.columns] for i in range(0, len(cells), self.columns)]
+        return f"<table>{''.join(f'<tr>{chr(10).join(row)}</tr>' for row in rows)}</table>"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        stream = io.BytesIO()
+        self.image().save(stream, "PNG")
+        return {
+            "text/plain": repr(self),
+            "text/html": self._repr_html_(),
+            "image/png": base64.b64encode(stream.getvalue()).decode(),
+        }
+
+    def image(self, width: int = 320) -> Image.Image:
+        """Draw the first frame of each clip under its title, as one picture."""
+        pictures = [(title, clip[0]) for title, clip in self.clips.items()]
+        return _sheet(pictures, self.columns, width)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Save the picture of the grid as a PNG.
+
+        >>> import tempfile
+        >>> from svdkit import Clip
+        >>> grid = Grid({"dark": Clip(np.zeros((6, 64, 112, 3), np.uint8))}, 1)
+        >>> grid.save(Path(tempfile.mkdtemp(), "grid.png")).name
+        'grid.png'
+        """
+        path = Path(path).expanduser()
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"{path.name!r} should end in .png; each clip saves its own video.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.image().save(path)
+        return path
+
+
+def _sheet(pictures: list[tuple[str, Image.Image]], columns: int, width: int) -> Image.Image:
+    font = ImageFont.load_default(size=max(10, width // 12))
+    line = round(font.size * 1.4)
+    height = max(round(picture.height * width / picture.width) for _, picture in pictures)
+    rows = math.ceil(len(pictures) / columns)
+    size = (columns * (width + GAP), rows * (height + line + GAP))
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, (title, picture) in enumerate(pictures):
+        x = number % columns * (width + GAP)
+        y = number // columns * (height + line + GAP)
+        scaled = picture.resize((width, round(picture.height * width / picture.width)))
+        sheet.paste(scaled, (x, y + line))
+        draw.text((x + GAP, y), _shortened(title, font, width - GAP), INK, font)
+    return sheet
+
+
+def _shortened(title: str, font: Any, width: int) -> str:
+    if font.getlength(title) <= width:
+        return title
+    while title and font.getlength(title + "…") > width:
+        title = title[:-1]
+    return title + "…"
+
+
+def _checked_columns(columns: int | None, count: int, default: int) -> int:
+    if columns is None:
+        return default
+    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 1:
+        raise ValueError(f"columns is {columns!r}; a whole number from 1 is needed.")
+    return min(columns, count)

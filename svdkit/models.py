@@ -1,0 +1,169 @@
+"""MODELS: a row per checkpoint. A new checkpoint is one new row, and no code."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+Row = Mapping[str, Any]
+
+CONFIG_FILES = {
+    "unet": "unet/config.json",
+    "vae": "vae/config.json",
+    "image_encoder": "image_encoder/config.json",
+    "scheduler": "scheduler/scheduler_config.json",
+    "feature_extractor": "feature_extractor/preprocessor_config.json",
+}
+
+
+def _row(**values) -> Row:
+    return MappingProxyType(values)
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What one may do with a model.
+
+    >>> MODELS["svd"].licence.attribution
+    'Powered by Stability AI'
+    """
+
+    name: str
+    terms: str
+    attribution: str | None = None
+    """The line that a product built on the model must show."""
+    url: str | None = None
+
+    def __str__(self) -> str:
+        line = f'{self.name}: {self.terms} Show "{self.attribution}".'
+        return f"{line} {self.url}" if self.attribution else f"{self.name}: {self.terms}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint: where it lives, what it was made for, what one may do with it.
+
+    >>> MODELS["svd-xt"].num_frames
+    25
+    """
+
+    name: str
+    repo: str | None
+    """Its address on the Hugging Face hub; None: it comes with svdkit."""
+    height: int
+    width: int
+    num_frames: int
+    config: str
+    """The folder of bundled configurations that describes its architecture."""
+    licence: Licence
+    gated: bool = False
+    defaults: Row = field(default_factory=_row)
+    """Settings in which it departs from the defaults of diffusers."""
+    demo: Row = field(default_factory=_row)
+    """Settings that its authors' own demos use."""
+    tuned: Row = field(default_factory=_row)
+    """Settings around which it was fine-tuned."""
+    notes: str = ""
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it comes with svdkit: no download, no token, no GPU."""
+        return self.repo is None
+
+    def config_of(self, part: str) -> dict[str, Any]:
+        """Give the full configuration of one part of the architecture, as a fresh dict.
+
+        >>> MODELS["svd-xt"].config_of("unet")["block_out_channels"]
+        [320, 640, 1280, 1280]
+        """
+        file = files("svdkit") / "configs" / self.config / CONFIG_FILES[part]
+        config = json.loads(file.read_text(encoding="utf-8"))
+        return config | {"num_frames": self.num_frames} if part == "unet" else config
+
+
+MIT = Licence("MIT", "Yours to use for anything, like svdkit itself.")
+STABILITY = Licence(
+    "Stability AI Community License",
+    "Free for research and non-commercial use and, once registered, for commercial use up to "
+    "USD 1M of total annual revenue; above that, an Enterprise licence. No use to train other "
+    "foundation models. You own what you make.",
+    attribution="Powered by Stability AI",
+    url="https://stability.ai/license",
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {
+        model.name: model
+        for model in (
+            Model(
+                name="tiny",
+                repo=None,
+                height=64,
+                width=112,
+                num_frames=14,
+                config="tiny",
+                licence=MIT,
+                defaults=_row(num_inference_steps=10),
+                notes="Small, for any CPU and no download; its weights are random, not trained.",
+            ),
+            Model(
+                name="svd",
+                repo="stabilityai/stable-video-diffusion-img2vid",
+                height=576,
+                width=1024,
+                num_frames=14,
+                config="svd-xt",  # the same architecture; only the number of frames differs
+                licence=STABILITY,
+                demo=_row(num_inference_steps=25, min_guidance_scale=1.0, max_guidance_scale=2.5),
+                notes="The first, for 14 frames.",
+            ),
+            Model(
+                name="svd-xt",
+                repo="stabilityai/stable-video-diffusion-img2vid-xt",
+                height=576,
+                width=1024,
+                num_frames=25,
+                config="svd-xt",
+                licence=STABILITY,
+                demo=_row(num_inference_steps=30, min_guidance_scale=1.5, max_guidance_scale=3.0),
+                notes="Fine-tuned from svd for 25 frames; the usual choice.",
+            ),
+            Model(
+                name="svd-xt-1-1",
+                repo="stabilityai/stable-video-diffusion-img2vid-xt-1-1",
+                height=576,
+                width=1024,
+                num_frames=25,
+                config="svd-xt",
+                licence=STABILITY,
+                gated=True,
+                demo=_row(num_inference_steps=30, min_guidance_scale=1.5, max_guidance_scale=3.0),
+                tuned=_row(fps=6, motion_bucket_id=127),
+                notes="Steadier at fps 6 and motion bucket 127, which it was tuned on.",
+            ),
+        )
+    }
+)
+
+
+def find_model(name: str) -> Model | None:
+    """Find the row of a model by its name or its hub address; None where there is no row.
+
+    >>> find_model("stabilityai/stable-video-diffusion-img2vid-xt").name
+    'svd-xt'
+    """
+    by_repo = {model.repo: model for model in MODELS.values() if model.repo}
+    return MODELS.get(name) or by_repo.get(name)
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Give a sentence that names the nearest of the words, or "" where none is near.
+
+    >>> did_you_mean("svd-tx", MODELS)
+    ' Did you mean svd-xt?'
+    """
+    near = difflib.get_close_matches(str(word), list(words), n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

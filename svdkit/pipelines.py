@@ -1,0 +1,231 @@
+"""load and unload: a ready pipeline, from the hub, a folder, or the bundled tiny one."""
+
+import gc
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from . import hub
+from .architectures import build
+from .devices import pick_device, pick_dtype
+from .memory import PRESETS, Preset, checked_memory, free_gpu_gib, preset_for
+from .models import MODELS, Model, did_you_mean, find_model
+from .upstream import dtype_argument, feature_extractor, import_diffusers
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import StableVideoDiffusionPipeline
+
+AUTO_MODEL = "svd-xt"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of where a pipeline came from."""
+
+    name: str
+    model: Model | None = None
+    """Its row of MODELS, if it is one of them."""
+    source: str = "unknown"
+    """Where its weights are from: hub, folder, bundled, random or unknown."""
+    revision: str | None = None
+    preset: Preset | None = None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    key: tuple
+    pipeline: "StableVideoDiffusionPipeline"
+
+
+_kept: dict[str, _Kept] = {}  # by device: one pipeline resides on each
+_origins: "WeakKeyDictionary[Any, Origin]" = WeakKeyDictionary()
+_licences_told: set[str] = set()
+
+
+def load(
+    name: str | os.PathLike = "auto",
+    *,
+    memory: str = "auto",
+    device: str | None = None,
+    dtype: "str | torch.dtype | None" = None,
+    weights: str | None = None,
+) -> "StableVideoDiffusionPipeline":
+    """Load a ready pipeline by a name of MODELS, a hub address, or a folder in diffusers' layout.
+
+    "auto" takes svd-xt where a CUDA GPU holds it and its weights can be had, else tiny, and says
+    why. A pipeline is kept, so that loading it again is instant; the next one takes its place.
+    `memory` is a name of PRESETS; `weights="random"` builds a model of MODELS at full size with
+    no download, to measure time and memory.
+
+    >>> load("tiny", device="cpu") is load("tiny", device="cpu")
+    True
+    """
+    import torch
+
+    device = pick_device(device, memory)
+    memory = checked_memory(memory, device)
+    if weights not in (None, "random"):
+        raise ValueError(f"weights is {weights!r}; it is None (the trained ones) or 'random'.")
+    if name == "auto":
+        name, why = _auto(device)
+        print(f"auto: {name}, because {why}.")
+    dtype = pick_dtype(dtype, device)
+    row = find_model(str(name))
+    folder = None if row else _folder(name)
+    key = (str(folder or (row.name if row else name)), _age(folder), memory, device, dtype, weights)
+    if device in _kept and _kept[device].key == key:
+        return _kept[device].pipeline
+    if row and (row.bundled or weights == "random"):
+        _make_room(device)
+        preset = preset_for(memory, device, small=row.bundled)
+        # a GPU draws its numbers quicker, and others; tiny has the same ones everywhere
+        straight = preset.name == "all_on_gpu" and not row.bundled
+        pipeline = build(row, dtype=dtype, device=device if straight else "cpu")
+        origin = Origin(row.name, row, "random", preset=preset)
+    elif weights == "random":
+        raise ValueError(f"weights='random' builds a model of {', '.join(MODELS)}; not {name!r}.")
+    else:
+        half = dtype != torch.float32
+        if folder:
+            checkpoint = hub.from_folder(folder, half=half)
+        else:
+            repo = row.repo if row else str(name)
+            hint = did_you_mean(repo, [model.repo for model in MODELS.values() if model.repo])
+            checkpoint = hub.from_hub(repo, half=half, hint=hint)
+        _make_room(device)
+        preset = preset_for(memory, device)
+        pipeline = _read(checkpoint, row, dtype)
+        origin = Origin(
+            row.name if row else folder.name if folder else str(name),
+            row,
+            "folder" if folder else "hub",
+            checkpoint.revision,
+            preset,
+        )
+    preset.apply(pipeline, device)
+    _kept[device] = _Kept(key, pipeline)
+    _origins[pipeline] = origin
+    _tell_licence(row)
+    return pipeline
+
+
+def unload() -> None:
+    """Give the memory of every kept pipeline back.
+
+    >>> unload()
+    """
+    for device in list(_kept):
+        _make_room(device)
+
+
+def origin_of(pipeline: "StableVideoDiffusionPipeline") -> Origin:
+    """Say what is known of a pipeline: all, if `load` made it, else the name it calls itself.
+
+    >>> origin_of(load("tiny", device="cpu")).name
+    'tiny'
+    """
+    if pipeline in _origins:
+        return _origins[pipeline]
+    name = str(getattr(pipeline.config, "_name_or_path", "") or type(pipeline).__name__)
+    row = find_model(name)
+    if row:
+        return Origin(row.name, row)
+    # a folder of the user's own is named without the path to it, which is nobody's business
+    is_path = os.path.isabs(name) or os.path.exists(name)
+    return Origin(os.path.basename(name.rstrip("/\\")) if is_path else name)
+
+
+def _read(
+    checkpoint: hub.Checkpoint, row: Model | None, dtype: "torch.dtype"
+) -> "StableVideoDiffusionPipeline":
+    pipeline_class = import_diffusers().StableVideoDiffusionPipeline
+    config = checkpoint.folder / "feature_extractor" / "preprocessor_config.json"
+    try:
+        preprocessor = json.loads(config.read_text(encoding="utf-8"))
+        return pipeline_class.from_pretrained(
+            checkpoint.folder,
+            variant=checkpoint.variant,
+            use_safetensors=True,
+            local_files_only=True,
+            feature_extractor=feature_extractor(preprocessor),
+            **dtype_argument(dtype),
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # safetensors, json, diffusers and torch each have their own
+        raise hub.damaged(checkpoint.folder, f"{type(error).__name__}: {error}") from error
+
+
+def _folder(name: str | os.PathLike) -> Path | None:
+    """Give the folder that a name means; None if it is a hub address."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    text = str(name)
+    if path.suffix in hub.PICKLES:
+        raise ValueError(
+            f"{text!r} is a pickle, which can run any code when it is opened; svdkit reads "
+            "safetensors only, in a folder of diffusers' layout."
+        )
+    if path.suffix == ".safetensors":
+        raise ValueError(
+            f"{text!r} is a single file, from which diffusers cannot load SVD; give a folder in "
+            "its layout (unet/, vae/, image_encoder/ …), a hub address, or a name: "
+            f"{', '.join(MODELS)}."
+        )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not text.startswith("."):
+        return None
+    known = [*MODELS, "auto"]
+    raise ValueError(
+        f"{text!r} is no model, hub address (owner/name) or folder that is there."
+        f"{did_you_mean(text, known)} There are: {', '.join(known)}."
+    )
+
+
+def _age(folder: Path | None) -> float | None:
+    """When a folder's files last changed: a checkpoint that was saved anew is loaded anew."""
+    return max((file.stat().st_mtime for file in folder.rglob("*")), default=0) if folder else None
+
+
+def _auto(device: str) -> tuple[str, str]:
+    """Choose the model that "auto" means, and say why."""
+    row = MODELS[AUTO_MODEL]
+    if not device.startswith("cuda"):
+        return "tiny", "there is no CUDA GPU" if device != "cpu" else "it runs on the CPU"
+    least = min(preset.needs_gib for preset in PRESETS.values() if preset.peak_gib)
+    free = free_gpu_gib(device)
+    if free < least:
+        return "tiny", f"the GPU has {free:.1f} GiB free, and {row.name} needs {least:.1f}"
+    if hub.cached_folder(row.repo):
+        return row.name, f"the GPU has {free:.1f} GiB free and its weights are in the cache"
+    if hub.hub_answers(row.repo):
+        return row.name, f"the GPU has {free:.1f} GiB free and the hub answers"
+    return "tiny", f"the weights of {row.name} are not in the cache and the hub does not answer"
+
+
+def _make_room(device: str) -> None:
+    """Forget the pipeline that a device keeps, and free what it holds there."""
+    import torch
+
+    kept = _kept.pop(device, None)
+    if kept is None:
+        return
+    if device != "cpu" and origin_of(kept.pipeline).preset == PRESETS["all_on_gpu"]:
+        kept.pipeline.to("cpu")  # its user may still hold it, and with it the GPU's memory
+    del kept
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+
+
+def _tell_licence(row: Model | None) -> None:
+    if row and row.licence.attribution and row.name not in _licences_told:
+        _licences_told.add(row.name)
+        print(f"{row.name}: {row.licence}")

@@ -1,0 +1,246 @@
+"""Settings: the knobs of one animation, under the names and defaults of diffusers."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .models import MODELS, Model, did_you_mean, find_model
+
+GUIDANCE_SHAPES = ("linear", "triangle")
+DIFFUSERS_DEFAULTS = {"num_inference_steps": 25, "min_guidance_scale": 1, "max_guidance_scale": 3}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one knob may be, and what to do about a value beyond it."""
+
+    low: float
+    high: float
+    kind: type
+    cure: str
+    optional: bool = False
+
+
+# Beyond these the pipeline fails, or gives what nobody can want.
+LIMITS = {
+    "height": Limit(16, 4096, int, "SVD's native height is 576.", optional=True),
+    "width": Limit(16, 4096, int, "SVD's native width is 1024.", optional=True),
+    "num_frames": Limit(2, 1000, int, "The models were trained on 14 or 25 frames.", optional=True),
+    "num_inference_steps": Limit(
+        1, 1000, int, "25 is the usual number; more are slower and soon no better."
+    ),
+    "min_guidance_scale": Limit(0, 100, float, "Guidance runs from 1.0 to 3.0 by default."),
+    "max_guidance_scale": Limit(0, 100, float, "Guidance runs from 1.0 to 3.0 by default."),
+    "fps": Limit(1, 240, int, "Try 7; clip.at(fps=…) changes the playback alone."),
+    "motion_bucket_id": Limit(0, 255, int, "Try 180 for lively motion."),
+    "noise_aug_strength": Limit(
+        0, 10, float, "Try 0.02; more noise frees the clip from the picture."
+    ),
+    "decode_chunk_size": Limit(
+        1, 1000, int, "Fewer frames at a time need less memory; None decodes all at once.", True
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The knobs of one animation; None means: what suits the model and the picture.
+
+    >>> Settings(motion_bucket_id=180).fps
+    7
+    >>> Settings(motion_bucket_id=300)
+    Traceback (most recent call last):
+    ValueError: motion_bucket_id is 300; 0–255 is allowed. Try 180 for lively motion.
+    """
+
+    height: int | None = None
+    """Height of the frames in pixels."""
+    width: int | None = None
+    """Width of the frames in pixels."""
+    num_frames: int | None = None
+    """Length of the clip in frames."""
+    num_inference_steps: int = 25
+    """Denoising steps: the time a clip takes grows with them."""
+    min_guidance_scale: float = 1.0
+    """Guidance of the first frame: how strictly it follows the picture."""
+    max_guidance_scale: float = 3.0
+    """Guidance of the last frame; ≤ 1 halves the work by dropping guidance."""
+    fps: int = 7
+    """Frames a second that the model imagines: more means smaller steps."""
+    motion_bucket_id: int = 127
+    """Amount of motion, 0–255."""
+    noise_aug_strength: float = 0.02
+    """Noise added to the picture: more lets the clip leave it."""
+    decode_chunk_size: int | None = None
+    """Frames decoded at a time: fewer need less memory and flicker more."""
+    guidance: str | tuple[float, ...] = "linear"
+    """Guidance over the frames: "linear", "triangle", or a number per frame."""
+
+    def __post_init__(self):
+        for name, limit in LIMITS.items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), limit))
+        object.__setattr__(self, "guidance", _checked_guidance(self.guidance))
+        # diffusers asks the last frame's scale whether to guide at all, then uses every frame's
+        if self.min_guidance_scale > self.max_guidance_scale:
+            raise ValueError(
+                f"min_guidance_scale {self.min_guidance_scale:g} is above max_guidance_scale "
+                f"{self.max_guidance_scale:g}; swap them, or give guidance= a number per frame."
+            )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any] = {}) -> "Settings":
+        """Make settings from keywords, over a model's own defaults.
+
+        >>> Settings.of({"fps": 12}, MODELS["tiny"].defaults).num_inference_steps
+        10
+        """
+        names = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in names:
+                raise TypeError(
+                    f"{name!r} is not a setting.{did_you_mean(name, names)} "
+                    f"There are: {', '.join(names)}."
+                )
+        return cls(**{**defaults, **values})
+
+    def curve(self) -> list[float] | None:
+        """Give the guidance of each frame, or None where diffusers' own linear one is meant.
+
+        >>> Settings(guidance="triangle", num_frames=5).curve()
+        [1.0, 2.0, 3.0, 2.0, 1.0]
+        """
+        if self.guidance == "linear":
+            return None
+        if self.guidance == "triangle":
+            # 2·|v − ⌊v + ½⌋| over v = 0…1, as in Stability's generative-models and in ComfyUI
+            steps = [i / (self.num_frames - 1) for i in range(self.num_frames)]
+            rise = [2 * abs(v - math.floor(v + 0.5)) for v in steps]
+            low, high = self.min_guidance_scale, self.max_guidance_scale
+            return [low + (high - low) * r for r in rise]
+        if len(self.guidance) != self.num_frames:
+            raise ValueError(
+                f"guidance has {len(self.guidance)} numbers for {self.num_frames} frames; give "
+                f"one per frame, or one of {', '.join(GUIDANCE_SHAPES)}."
+            )
+        return list(self.guidance)
+
+    def remarks(self, model: str | Model = "svd-xt") -> list[str]:
+        """Say in plain words what is unusual about these settings for a model.
+
+        >>> Settings(fps=40, num_inference_steps=30).remarks("svd")
+        ['fps 40 is outside 5–30, where SVD does well; clip.at(fps=40) changes the playback alone.']
+        """
+        row = find_model(model) if isinstance(model, str) else model
+        if row is None:
+            raise ValueError(
+                f"{model!r} is no model of MODELS.{did_you_mean(model, MODELS)} "
+                f"There are: {', '.join(MODELS)}."
+            )
+        return [sentence(self, row) for unusual, sentence in REMARKS if unusual(self, row)]
+
+
+def _checked(name: str, value: Any, limit: Limit) -> Any:
+    if value is None and limit.optional:
+        return None
+    allowed = f"{limit.low}–{limit.high}" + (" or None" if limit.optional else "")
+    try:
+        number = None if isinstance(value, (bool, str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
+        kind = "a whole number" if limit.kind is int else "a number"
+        raise TypeError(f"{name} is {value!r}; it is {kind}, {allowed}. {limit.cure}")
+    if not limit.low <= number <= limit.high:  # so written, it refuses NaN too
+        raise ValueError(f"{name} is {value}; {allowed} is allowed. {limit.cure}")
+    if limit.kind is int and number != int(number):
+        raise ValueError(f"{name} is {value}; a whole number is needed. Try {round(number)}.")
+    return limit.kind(number)
+
+
+def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
+    if isinstance(guidance, str):
+        if guidance not in GUIDANCE_SHAPES:
+            raise ValueError(
+                f"guidance is {guidance!r}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a list "
+                f"with a number per frame.{did_you_mean(guidance, GUIDANCE_SHAPES)}"
+            )
+        return guidance
+    if not isinstance(guidance, Iterable):
+        raise TypeError(
+            f"guidance is {guidance!r}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a list with "
+            f"a number per frame. For the same everywhere set min_guidance_scale and "
+            f"max_guidance_scale to it."
+        )
+    limit = LIMITS["max_guidance_scale"]
+    return tuple(_checked(f"guidance[{i}]", g, limit) for i, g in enumerate(guidance))
+
+
+def _departures(settings: "Settings", wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if getattr(settings, name) != value}
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in settings.items())
+
+
+# What is unusual, and how to say it; each is known from the models' training or their users.
+REMARKS: tuple[tuple[Callable[[Settings, Model], Any], Callable[[Settings, Model], str]], ...] = (
+    (
+        lambda s, m: not 5 <= s.fps <= 30,
+        lambda s, m: (
+            f"fps {s.fps} is outside 5–30, where SVD does well; "
+            f"clip.at(fps={s.fps}) changes the playback alone."
+        ),
+    ),
+    (
+        lambda s, m: (s.num_frames or 0) > m.num_frames,
+        lambda s, m: (
+            f"{s.num_frames} frames is beyond the {m.num_frames} that {m.name} saw in "
+            "training; expect it to drift or freeze."
+        ),
+    ),
+    (
+        lambda s, m: not m.bundled and max(s.height or m.height, s.width or m.width) <= 256,
+        lambda s, m: (
+            f"{s.height}×{s.width} in fp16 is known to give black frames; "
+            f"{m.height}×{m.width} is native."
+        ),
+    ),
+    (
+        lambda s, m: (s.height or m.height) > (s.width or m.width),
+        lambda s, m: (
+            f"{s.height}×{s.width} is portrait; {m.name} was trained on landscape "
+            f"({m.height}×{m.width})."
+        ),
+    ),
+    (
+        lambda s, m: s.noise_aug_strength > 1,
+        lambda s, m: f"noise_aug_strength {s.noise_aug_strength:g} is more noise than picture.",
+    ),
+    (
+        lambda s, m: s.guidance == "linear" and s.max_guidance_scale <= 1,
+        lambda s, m: (
+            f"max_guidance_scale {s.max_guidance_scale:g} turns guidance off: half the "
+            "work, and a clip that follows the picture less."
+        ),
+    ),
+    (
+        lambda s, m: s.decode_chunk_size and s.decode_chunk_size < (s.num_frames or m.num_frames),
+        lambda s, m: (
+            f"decode_chunk_size {s.decode_chunk_size} saves memory and may flicker where "
+            "one chunk meets the next."
+        ),
+    ),
+    (
+        lambda s, m: _departures(s, m.tuned),
+        lambda s, m: (
+            f"{m.name} was tuned at {_listed(m.tuned)}; this is "
+            f"{_listed({name: getattr(s, name) for name in _departures(s, m.tuned)})}."
+        ),
+    ),
+    (
+        lambda s, m: _departures(s, m.demo) and not _departures(s, DIFFUSERS_DEFAULTS),
+        lambda s, m: f"The authors' own demo of {m.name} uses {_listed(_departures(s, m.demo))}.",
+    ),
+)

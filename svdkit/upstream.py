@@ -1,0 +1,60 @@
+"""What differs between versions of diffusers and transformers, in one place."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+
+def import_diffusers() -> ModuleType:
+    """Import diffusers with its Stable Video Diffusion pipeline, without idle warnings.
+
+    >>> import_diffusers().StableVideoDiffusionPipeline.__name__
+    'StableVideoDiffusionPipeline'
+    """
+    with _quiet_transformers():
+        import diffusers
+
+        # diffusers loads lazily: asking for the class is what imports it
+        _ = diffusers.StableVideoDiffusionPipeline
+    return diffusers
+
+
+def dtype_argument(dtype: Any) -> dict[str, Any]:
+    """Name the dtype as `from_pretrained` of this diffusers wants it.
+
+    >>> list(dtype_argument("float16"))[0] in ("dtype", "torch_dtype")
+    True
+    """
+    import diffusers
+
+    # 0.40 renamed the argument and deprecates the old name; older ones know only that
+    version = tuple(int(number) for number in re.findall(r"\d+", diffusers.__version__)[:2])
+    return {"dtype" if version >= (0, 40) else "torch_dtype": dtype}
+
+
+def feature_extractor(config: dict[str, Any]) -> Any:
+    """Make the CLIP preprocessor of a pipeline from its configuration.
+
+    >>> feature_extractor({"size": {"shortest_edge": 224}}).size["shortest_edge"]
+    224
+    """
+    try:  # transformers 5 splits the class in two, and the old name wants torchvision
+        from transformers import CLIPImageProcessorPil as ImageProcessor
+    except ImportError:
+        from transformers import CLIPImageProcessor as ImageProcessor
+    return ImageProcessor.from_dict(config)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Silence "CLIPImageProcessor requires torchvision": svdkit uses the Pillow one."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

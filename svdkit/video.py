@@ -1,0 +1,148 @@
+"""Frames ⇄ the bytes of mp4, webm, gif and webp files, and the <video> tag that shows them."""
+
+import base64
+import html
+import io
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GIF_MAX_FPS = 50  # browsers play anything quicker at ten frames a second
+
+
+def encode(frames: "np.ndarray", fps: float, suffix: str) -> bytes:
+    """Encode uint8 frames (n, height, width, 3) as a video file of the kind that a suffix names.
+
+    >>> import numpy as np
+    >>> encode(np.zeros((2, 16, 16, 3), np.uint8), 7, ".mp4")[4:8]
+    b'ftyp'
+    """
+    import mediapy
+
+    if suffix not in ENCODERS:
+        raise ValueError(f"{suffix!r} is no video format; there are {', '.join(ENCODERS)}.")
+    if suffix == ".gif" and fps > GIF_MAX_FPS:
+        raise ValueError(
+            f"A GIF plays at {GIF_MAX_FPS} fps at most, and this clip at {fps:g}; "
+            f"save clip.at(fps={GIF_MAX_FPS}), or another format."
+        )
+    mediapy.set_ffmpeg(find_ffmpeg())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"clip{suffix}")
+        mediapy.write_video(path, _even(frames), fps=fps, **ENCODERS[suffix])
+        return path.read_bytes()
+
+
+def decode(path: Path) -> tuple["np.ndarray", float]:
+    """Decode a video file to its frames and its playback rate.
+
+    >>> import numpy as np, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "dark.webp")
+    >>> _ = file.write_bytes(encode(np.zeros((3, 16, 16, 3), np.uint8), 10, ".webp"))
+    >>> [frames, fps] = decode(file)
+    >>> len(frames), fps
+    (3, 10.0)
+    """
+    pillows = path.suffix.lower() in (".gif", ".webp")
+    try:
+        return _decode_with_pillow(path) if pillows else _decode_with_ffmpeg(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RuntimeError, StopIteration) as error:
+        reason = str(error).strip().splitlines()[-1:] or ["no frames"]
+        raise ValueError(f"{str(path)!r} is no video that can be read: {reason[0]}") from error
+
+
+def video_tag(mp4: bytes, poster: bytes, *, width: int, label: str = "") -> str:
+    """Give the HTML of a player that survives an untrusted notebook and static HTML.
+
+    The data stand in `src=` and never in `<source>`, from which JupyterLab strips them.
+
+    >>> video_tag(b"v", b"p", width=320).startswith('<video src="data:video/mp4;base64,')
+    True
+    """
+    source, still = base64.b64encode(mp4).decode(), base64.b64encode(poster).decode()
+    return (
+        f'<video src="data:video/mp4;base64,{source}" poster="data:image/jpeg;base64,{still}" '
+        f'width="{width}" controls loop muted autoplay playsinline '
+        f'title="{html.escape(label, quote=True)}" style="max-width:100%"></video>'
+    )
+
+
+def still(frame: "np.ndarray", kind: str = "JPEG") -> bytes:
+    """Encode one frame as a JPEG or PNG.
+
+    >>> import numpy as np
+    >>> still(np.zeros((16, 16, 3), np.uint8), "PNG")[1:4]
+    b'PNG'
+    """
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(frame).save(stream, kind, **({"quality": 90} if kind == "JPEG" else {}))
+    return stream.getvalue()
+
+
+def find_ffmpeg() -> str:
+    """Find the ffmpeg that writes the videos: the system's, or the one of imageio-ffmpeg.
+
+    >>> "ffmpeg" in find_ffmpeg()
+    True
+    """
+    import imageio_ffmpeg
+
+    return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def _even(frames: "np.ndarray") -> "np.ndarray":
+    """Repeat the last row or column of odd sizes: yuv420p, which all browsers play, needs even."""
+    import numpy as np
+
+    height, width = frames.shape[1:3]
+    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+# Untagged video leaves the colours to the player's guess.
+BT709 = (
+    *("-vf", "scale=out_color_matrix=bt709:out_range=tv"),
+    *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
+    *("-color_range", "tv"),
+)
+YUV = {"encoded_format": "yuv420p"}
+# What mediapy's writer is told for each format. WebP goes through ffmpeg's plain libwebp and GIF
+# through ffmpeg too, because Pillow merges equal frames and so changes their number.
+ENCODERS: dict[str, dict[str, Any]] = {
+    ".mp4": YUV | {"codec": "h264", "crf": 18, "ffmpeg_args": (*BT709, "-movflags", "+faststart")},
+    ".webm": YUV
+    | {"codec": "vp9", "crf": 24, "ffmpeg_args": (*BT709, "-row-mt", "1", "-cpu-used", "4")},
+    ".webp": YUV | {"codec": "libwebp", "ffmpeg_args": ("-quality", "90", "-loop", "0")},
+    ".gif": {"codec": "gif"},
+}
+
+
+def _decode_with_pillow(path: Path) -> tuple["np.ndarray", float]:
+    import numpy as np
+    from PIL import Image, ImageSequence
+
+    frames, milliseconds = [], 0
+    with Image.open(path) as image:
+        for frame in ImageSequence.Iterator(image):
+            frames.append(np.asarray(frame.convert("RGB")))
+            milliseconds += frame.info.get("duration", 0)
+    return np.stack(frames), round(1000 * len(frames) / (milliseconds or 100 * len(frames)), 2)
+
+
+def _decode_with_ffmpeg(path: Path) -> tuple["np.ndarray", float]:
+    import imageio_ffmpeg
+    import numpy as np
+
+    # not mediapy.read_video: it passes -vsync, which ffmpeg 9 no longer knows
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    width, height = about["size"]
+    frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+    return np.stack(frames), float(about["fps"])
