@@ -56,11 +56,12 @@ def _fill(
     norms = (torch.nn.GroupNorm, torch.nn.LayerNorm)
     for child in module.modules():
         for name, meta in child.named_parameters(recurse=False):
-            value = torch.empty(meta.shape, dtype=dtype, device=device)
             if isinstance(child, norms) or name == "bias":
-                value.fill_(1.0 if name == "weight" else 0.0)
+                value = torch.full(meta.shape, 1.0 if name == "weight" else 0.0, device=device)
             else:
                 fan_in = meta[0].numel() if meta.ndim > 1 else meta.numel()
-                value.normal_(0, 1 / math.sqrt(fan_in), generator=generator)
-            setattr(child, name, torch.nn.Parameter(value, requires_grad=False))
+                # drawn in fp32: other dtypes draw other numbers from the same seed
+                value = torch.randn(meta.shape, generator=generator, device=device)
+                value /= math.sqrt(fan_in)
+            setattr(child, name, torch.nn.Parameter(value.to(dtype), requires_grad=False))
     module.to(device=device).eval()

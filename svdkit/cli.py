@@ -11,6 +11,7 @@ from . import __version__
 from .memory import PRESETS
 from .models import MODELS
 from .settings import LIMITS, Settings
+from .storage import Bundle
 from .video import ENCODERS
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -40,10 +41,13 @@ def demo(options: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     print("svdkit demo: the sample picture, animated by the model that comes with svdkit.")
+    video, sheet = options.out / "demo.mp4", options.out / "demo.png"
+    for file in (video, sheet):
+        if file.exists() and not Bundle(video).is_ours():
+            raise FileExistsError(f"{str(file)!r} is there already; name a folder with --out.")
     pipeline = load("tiny")
     clip = animate(sample_image(), pipeline, seed=options.seed)
-    video = clip.save(options.out / "demo.mp4")
-    sheet = options.out / "demo.png"
+    clip.save(video)
     show_frames(clip).save(sheet)
     seconds = time.perf_counter() - start
     settings = clip.recipe["request"]["settings"]

@@ -75,8 +75,8 @@ class Clip:
             return NotImplemented
         if self.frames.shape[1:] != other.frames.shape[1:]:
             raise ValueError(
-                f"Clips of {self._size} and {other._size} pixels cannot be joined; make both at "
-                "one height and width."
+                f"Clips of {size_of(self.frames)} and {size_of(other.frames)} pixels cannot be "
+                "joined; make both at one height and width."
             )
         joined = Clip(np.concatenate([self.frames, other.frames]), self.fps)
         joined.recipe = {"steps": [*steps_of(self.recipe), *steps_of(other.recipe)]}
@@ -137,8 +137,9 @@ class Clip:
         as `kite.mp4.input.png`. A file that svdkit saved before is replaced; one from elsewhere
         only with `overwrite=True`. A file is whole or not there at all.
 
+        >>> from tempfile import mkdtemp
         >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
-        >>> clip.save(Path(tempfile.mkdtemp(), "dark.gif")).name
+        >>> clip.save(Path(mkdtemp(), "dark.gif")).name
         'dark.gif'
         """
         path = Path(path).expanduser()
@@ -165,7 +166,8 @@ class Clip:
     def open(cls, path: str | os.PathLike) -> "Clip":
         """Open a clip that was saved, with its recipe; any other video opens without one.
 
-        >>> saved = Clip(np.zeros((6, 64, 112, 3), np.uint8)).save(Path(tempfile.mkdtemp(), "dark"))
+        >>> from tempfile import mkdtemp
+        >>> saved = Clip(np.zeros((6, 64, 112, 3), np.uint8)).save(Path(mkdtemp(), "dark"))
         >>> Clip.open(saved)
         Clip(6 frames, 64×112, 7 fps, 0.9 s)
         """
@@ -210,7 +212,7 @@ class Clip:
         """What a notebook gets to hold: mp4, poster, and a remark if it is less than the clip."""
         side = math.sqrt(min(1.0, INLINE_PIXELS / self.frames[..., 0].size))
         while True:
-            frames = self.frames if side == 1 else _scaled(self.frames, side)
+            frames = self.frames if side == 1 else video.scaled(self.frames, side)
             mp4 = video.encode(frames, self.fps, ".mp4")
             if len(mp4) <= INLINE_BYTES or min(frames.shape[1:3]) <= 16:
                 break
@@ -232,24 +234,29 @@ class Clip:
         return Clip(frames, self.fps, {"steps": [*steps_of(self.recipe), step]}, self.inputs)
 
     @property
-    def _size(self) -> str:
-        return f"{self.frames.shape[1]}×{self.frames.shape[2]}"
-
-    @property
     def _description(self) -> str:
         frames = f"{len(self)} frame{'s' if len(self) != 1 else ''}"
-        return f"{frames}, {self._size}, {self.fps:g} fps, {self.duration:.1f} s"
+        return f"{frames}, {size_of(self.frames)}, {self.fps:g} fps, {self.duration:.1f} s"
 
 
 def sha256_of_frames(frames: np.ndarray) -> str:
     """Give the fingerprint of frames: their shape and every byte.
 
     >>> sha256_of_frames(np.zeros((1, 2, 2, 3), np.uint8))[:8]
-    '6ae2a1e2'
+    '80e12d46'
     """
     digest = hashlib.sha256(str(frames.shape).encode())
     digest.update(np.ascontiguousarray(frames))
     return digest.hexdigest()
+
+
+def size_of(frames: np.ndarray) -> str:
+    """Say the height × width of frames in pixels.
+
+    >>> size_of(np.zeros((6, 64, 112, 3), np.uint8))
+    '64×112'
+    """
+    return f"{frames.shape[1]}×{frames.shape[2]}"
 
 
 def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
@@ -290,9 +297,3 @@ def _read_folder(path: Path) -> tuple[np.ndarray, float]:
     if not files:
         raise ValueError(f"The folder {str(path)!r} holds no frames: there is no frame_0000.png.")
     return _checked_frames([Image.open(file) for file in files]), 7
-
-
-def _scaled(frames: np.ndarray, side: float) -> np.ndarray:
-    height, width = (max(16, int(side * length)) for length in frames.shape[1:3])
-    pictures = (Image.fromarray(f).resize((width, height), Image.Resampling.BOX) for f in frames)
-    return np.stack([np.asarray(picture) for picture in pictures])

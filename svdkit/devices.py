@@ -1,6 +1,7 @@
 """Where to run, and in which numbers."""
 
 import re
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,8 +53,22 @@ def pick_dtype(dtype: "str | torch.dtype | None", device: str) -> "torch.dtype":
     import torch
 
     if dtype is None:
+        # not bf16: SVD is published in fp16, which keeps three bits more and runs on every card
         return torch.float32 if device == "cpu" else torch.float16
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}.")
+    if DTYPES[name] == "bfloat16" and device.startswith("cuda") and not _has_bf16():
+        warnings.warn(
+            f"{torch.cuda.get_device_name(device)} has no bfloat16 and emulates it slowly; "
+            "dtype='float16' is native.",
+            stacklevel=3,
+        )
     return getattr(torch, DTYPES[name])
+
+
+def _has_bf16() -> bool:
+    import torch
+
+    # without the argument a T4 says yes, by emulation
+    return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .clips import Clip
+from .clips import Clip, size_of
 
 GAP = 4  # pixels between pictures
 PAPER, INK = "white", "#222"
@@ -27,9 +27,11 @@ def show_frames(clip: Clip, *, columns: int | None = None, width: int = 160) -> 
 
     >>> from svdkit import Clip
     >>> show_frames(Clip(np.zeros((6, 64, 112, 3), np.uint8)), columns=3).size
-    (492, 234)
+    (492, 226)
     """
     columns = _checked_columns(columns, len(clip), default=min(7, len(clip)))
+    if not 16 <= width <= 4096:
+        raise ValueError(f"width is {width}; a frame takes 16–4096 pixels on the sheet.")
     return _sheet([(str(number), frame) for number, frame in enumerate(clip)], columns, width)
 
 
@@ -66,7 +68,7 @@ def compare_clips(a: Clip, b: Clip, *, titles: tuple[str, str] = ("a", "b")) -> 
     """
     if a.frames.shape[1:] != b.frames.shape[1:]:
         raise ValueError(
-            f"Frames of {a.frames.shape[1:3]} and {b.frames.shape[1:3]} pixels cannot be compared; "
+            f"Frames of {size_of(a.frames)} and {size_of(b.frames)} pixels cannot be compared; "
             "make both at one height and width."
         )
     length = min(len(a), len(b))

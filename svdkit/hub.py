@@ -38,7 +38,7 @@ def from_folder(folder: Path, *, half: bool) -> Checkpoint:
 
     >>> from_folder(Path("."), half=True)
     Traceback (most recent call last):
-    ValueError: '.' is no pipeline of diffusers: …
+    ValueError: '.' is no pipeline of diffusers: ...
     """
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
     index = folder / "model_index.json"
@@ -58,7 +58,7 @@ def from_hub(repo: str, *, half: bool, hint: str = "") -> Checkpoint:
         info = HfApi().model_info(repo, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         has_index = "model_index.json" in sizes
-        index = hf_hub_download(repo, "model_index.json", revision=info.sha) if has_index else None
+        index = hf_hub_download(repo, "model_index.json") if has_index else None
     except Exception as error:  # the libraries below have many; each is told in our words
         cached = cached_folder(repo)
         if cached is None:
@@ -68,12 +68,12 @@ def from_hub(repo: str, *, half: bool, hint: str = "") -> Checkpoint:
     _check(repo, sizes, _read_json(Path(index)) if index else None)
     variant = _variant(sizes, half)
     wanted = _wanted(sizes, variant)
-    _make_sure_of_room(repo, info.sha, {name: sizes[name] for name in wanted})
+    _make_sure_of_room(repo, {name: sizes[name] for name in wanted})
     try:
-        folder = snapshot_download(repo, revision=info.sha, allow_patterns=wanted)
+        folder = Path(snapshot_download(repo, allow_patterns=wanted))
     except Exception as error:
         raise _teaching(repo, error, hint) from error
-    return Checkpoint(Path(folder), variant, info.sha)
+    return Checkpoint(folder, variant, folder.name)
 
 
 def cached_folder(repo: str) -> Path | None:
@@ -200,10 +200,10 @@ def _wanted(names: Iterable[str], variant: str | None) -> list[str]:
     return configs + [name for part in weights for name in part]
 
 
-def _make_sure_of_room(repo: str, revision: str, sizes: dict[str, int]) -> None:
+def _make_sure_of_room(repo: str, sizes: dict[str, int]) -> None:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    here = (try_to_load_from_cache(repo, name, revision=revision) for name in sizes)
+    here = (try_to_load_from_cache(repo, name) for name in sizes)
     missing = sum(
         size for size, path in zip(sizes.values(), here, strict=True) if not isinstance(path, str)
     )

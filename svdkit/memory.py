@@ -123,7 +123,7 @@ def checked_memory(memory: str, device: str) -> str:
 
     >>> checked_memory("offload_models", "cpu")
     Traceback (most recent call last):
-    ValueError: memory='offload_models' and device='cpu' exclude each other: …
+    ValueError: memory='offload_models' and device='cpu' exclude each other: ...
     """
     if memory != "auto" and memory not in PRESETS:
         raise ValueError(
@@ -151,9 +151,17 @@ def preset_for(memory: str, device: str, *, small: bool = False) -> Preset:
         return PRESETS[memory]
     if small or not device.startswith("cuda"):
         return PRESETS["all_on_gpu"]
-    free = free_gpu_gib(device)
+    return fastest_preset(free_gpu_gib(device))
+
+
+def fastest_preset(free_gib: float) -> Preset:
+    """Choose the fastest preset whose needs fit into free GPU memory, or the smallest.
+
+    >>> fastest_preset(15).name
+    'offload_models'
+    """
     on_gpu = [preset for preset in PRESETS.values() if preset.peak_gib]
-    return next((preset for preset in on_gpu if preset.needs_gib <= free), on_gpu[-1])
+    return next((preset for preset in on_gpu if preset.needs_gib <= free_gib), on_gpu[-1])
 
 
 def free_gpu_gib(device: str = "cuda") -> float:

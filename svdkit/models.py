@@ -162,8 +162,8 @@ def find_model(name: str) -> Model | None:
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Give a sentence that names the nearest of the words, or "" where none is near.
 
-    >>> did_you_mean("svd-tx", MODELS)
-    ' Did you mean svd-xt?'
+    >>> did_you_mean("tinny", MODELS)
+    ' Did you mean tiny?'
     """
     near = difflib.get_close_matches(str(word), list(words), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""

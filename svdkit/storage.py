@@ -53,7 +53,7 @@ class Bundle:
         """
         try:
             recipe = json.loads(self.recipe.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except ValueError as error:
             raise ValueError(

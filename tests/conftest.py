@@ -1,0 +1,89 @@
+"""What the tests share: one thread, no network, and small real checkpoints on disk."""
+
+import json
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # a worker per core; more threads would fight over them
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+os.environ["MPLBACKEND"] = "agg"
+
+import numpy as np
+import pytest
+
+import svdkit as sk
+
+QUICK = {"num_inference_steps": 2, "num_frames": 4, "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_hub_cache(tmp_path_factory):
+    """Look at no cache of the person who runs the tests."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_CACHE = str(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def picture():
+    return sk.sample_image()
+
+
+@pytest.fixture
+def tiny():
+    return sk.load("tiny", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def made() -> sk.Clip:
+    """A clip of tiny, made once."""
+    return sk.animate(sk.sample_image(), "tiny", seed=7, **QUICK)
+
+
+@pytest.fixture
+def clip() -> sk.Clip:
+    """Six frames, each its own grey with a square that moves."""
+    frames = np.zeros((6, 64, 112, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        frame[:] = 30 * number
+        frame[20:40, 10 * number : 10 * number + 20] = (250, 60, 30)
+    return sk.Clip(frames, fps=12)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A small checkpoint in the hub's own layout, with fp32 and fp16 weights."""
+    from svdkit.architectures import build
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "small-svd"
+    pipeline = build(sk.MODELS["tiny"], seed=3)
+    pipeline.save_pretrained(folder)
+    pipeline.to(dtype=__import__("torch").float16).save_pretrained(folder, variant="fp16")
+    return folder
+
+
+@pytest.fixture
+def copy_of(checkpoint, tmp_path):
+    """Make a copy of the small checkpoint that a test may damage."""
+    import shutil
+
+    def copy(name="copy"):
+        return shutil.copytree(checkpoint, tmp_path / name)
+
+    return copy
+
+
+@pytest.fixture
+def edit_json():
+    def edit(path, **changes):
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return edit

@@ -1,0 +1,275 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import QUICK
+
+import svdkit as sk
+from svdkit.architectures import build
+
+
+def stock(pipeline, picture, seed, **settings):
+    """Call diffusers itself, with the same fitted picture, generator and chunk."""
+    pipeline.set_progress_bar_config(disable=True)
+    settings = {"height": 64, "width": 112, "decode_chunk_size": 4, **settings}
+    generator = torch.Generator("cpu").manual_seed(seed)
+    frames = pipeline(sk.fit(picture, 64, 112), generator=generator, **settings).frames[0]
+    return np.stack([np.asarray(frame) for frame in frames])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_frames": 4, "num_inference_steps": 3},
+        {"num_frames": 5, "num_inference_steps": 2, "motion_bucket_id": 30, "fps": 12,
+         "noise_aug_strength": 0.3, "decode_chunk_size": 2},
+        {"num_frames": 3, "num_inference_steps": 2, "min_guidance_scale": 1.0,
+         "max_guidance_scale": 1.0},
+    ],
+    ids=["defaults", "all other knobs", "no guidance"],
+)  # fmt: skip
+def test_frames_equal_those_of_diffusers_bit_for_bit(tiny, picture, settings):
+    wanted = stock(build(sk.MODELS["tiny"]), picture, seed=11, **settings)
+    clip = sk.animate(picture, tiny, seed=11, progress=False, **{"decode_chunk_size": 4} | settings)
+    assert np.array_equal(clip.frames, wanted)
+
+
+def test_the_same_seed_gives_the_same_clip_and_another_does_not(picture):
+    first, again, other = (sk.animate(picture, "tiny", seed=s, **QUICK) for s in (1, 1, 2))
+    assert np.array_equal(first.frames, again.frames)
+    assert first.recipe == again.recipe
+    assert not np.array_equal(first.frames, other.frames)
+
+
+def test_a_seed_not_given_is_drawn_and_recorded(picture):
+    first, second = (sk.animate(picture, "tiny", **QUICK) for _ in range(2))
+    seeds = [clip.recipe["request"]["seed"] for clip in (first, second)]
+    assert seeds[0] != seeds[1]
+    again = sk.animate(picture, "tiny", seed=seeds[0], **QUICK)
+    assert np.array_equal(first.frames, again.frames)
+
+
+def test_watching_a_clip_being_made_does_not_change_it(picture, made):
+    seen = []
+    watched = sk.animate(
+        picture, "tiny", seed=7, on_step=lambda *told: seen.append((*told[:2], told[2]())), **QUICK
+    )
+    assert [(step, total) for step, total, _ in seen] == [(1, 2), (2, 2)]
+    assert {preview.size for *_, preview in seen} == {(28, 16)}
+    assert np.array_equal(watched.frames, made.frames)
+
+
+def test_every_knob_reaches_the_model(picture, made):
+    for changes in (
+        {"motion_bucket_id": 20},
+        {"fps": 20},
+        {"noise_aug_strength": 0.5},
+        {"max_guidance_scale": 5},
+        {"num_inference_steps": 3},
+        {"decode_chunk_size": 1},
+        {"guidance": "triangle"},
+        {"guidance": [3, 3, 2, 1]},
+    ):
+        other = sk.animate(picture, "tiny", seed=7, **QUICK | changes)
+        assert not np.array_equal(other.frames, made.frames), changes
+
+
+def test_a_curve_that_is_linear_gives_the_linear_clip(picture):
+    linear = sk.animate(picture, "tiny", seed=7, **QUICK | {"num_frames": 3})
+    same = sk.animate(picture, "tiny", seed=7, guidance=[1, 2, 3], **QUICK | {"num_frames": 3})
+    assert np.array_equal(linear.frames, same.frames)
+
+
+def test_the_recipe_tells_the_request_and_the_outcome(made):
+    request, outcome = made.recipe["request"], made.recipe["outcome"]
+    assert request["model"] == "tiny"
+    assert request["settings"] == {
+        "height": 64, "width": 112, "num_frames": 4, "num_inference_steps": 2,
+        "min_guidance_scale": 1.0, "max_guidance_scale": 3.0, "fps": 7, "motion_bucket_id": 127,
+        "noise_aug_strength": 0.02, "decode_chunk_size": 4, "guidance": "linear",
+    }  # fmt: skip
+    assert outcome["device"] == "cpu"
+    assert outcome["threads"] == 1
+    assert outcome["versions"]["torch"] == torch.__version__
+
+
+def test_the_recipe_alone_makes_the_clip_again(made):
+    request = made.recipe["request"]
+    settings = request["settings"] | {"seed": request["seed"], "progress": False}
+    again = sk.animate(made.inputs[0], request["model"], **settings)
+    assert np.array_equal(again.frames, made.frames)
+
+
+def test_the_recipe_names_no_folder_of_this_machine(checkpoint, picture):
+    clip = sk.animate(picture, checkpoint, seed=1, height=64, width=112, **QUICK)
+    assert clip.recipe["request"]["model"] == "small-svd"
+    assert str(checkpoint.parent) not in str(clip.recipe)
+
+
+@pytest.mark.parametrize(
+    ("size", "frame"),
+    [((300, 160), (64, 112)), ((160, 300), (112, 64)), ((200, 200), (88, 88)), ((1, 1), (88, 88))],
+)
+def test_a_picture_gets_a_frame_of_its_shape(picture, size, frame):
+    clip = sk.animate(picture.resize(size), "tiny", seed=1, **QUICK | {"num_frames": 2})
+    assert clip.frames.shape[1:3] == frame
+
+
+def test_one_side_given_the_other_follows(picture):
+    clip = sk.animate(picture, "tiny", seed=1, height=32, **QUICK | {"num_frames": 2})
+    assert clip.frames.shape[1:3] == (32, 56)
+
+
+def test_a_pipeline_is_left_as_it_was(picture):
+    mine = build(sk.MODELS["tiny"])
+    mine.set_progress_bar_config(desc="mine")
+    kind, bar = type(mine), dict(mine._progress_bar_config)
+    sk.animate(picture, mine, guidance="triangle", height=64, width=112, **QUICK)
+    assert type(mine) is kind
+    assert mine._progress_bar_config == bar
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, StopError])
+def test_an_interrupt_between_steps_leaves_the_pipeline_usable(picture, made, stop):
+    def on_step(*_):
+        raise stop
+
+    with pytest.raises(stop):
+        sk.animate(picture, "tiny", guidance="triangle", on_step=on_step, **QUICK)
+    again = sk.animate(picture, "tiny", seed=7, **QUICK)
+    assert np.array_equal(again.frames, made.frames)
+
+
+def animate_until_interrupted(picture, sending):
+    sending.start()
+    sk.animate(picture, "tiny", num_inference_steps=50, num_frames=4, progress=False)
+    time.sleep(1)
+
+
+def test_a_kernel_interrupt_at_any_moment_leaves_the_pipeline_usable(picture, made):
+    """A real SIGINT, as the stop button of Jupyter sends it, at moments from start to end."""
+    sk.load("tiny")
+    for delay in (0.02, 0.1, 0.2, 0.4):
+        sending = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            animate_until_interrupted(picture, sending)
+        again = sk.animate(picture, "tiny", seed=7, **QUICK)
+        assert np.array_equal(again.frames, made.frames)
+
+
+def test_an_interrupt_while_the_vae_is_in_fp32_leaves_it_in_fp16(picture):
+    """Diffusers turns a half-precision VAE with force_upcast to fp32 while it encodes."""
+    pipeline = build(sk.MODELS["tiny"], dtype=torch.float16)
+    pipeline.vae.register_to_config(force_upcast=True)
+    settings = {"height": 16, "width": 16, "num_frames": 2, "num_inference_steps": 1, "seed": 1}
+    settings["progress"] = False
+    wanted = sk.animate(picture, pipeline, **settings)
+    met = []
+
+    def interrupt(module, inputs):
+        met.append(module.conv_in.weight.dtype)
+        raise KeyboardInterrupt
+
+    hook = pipeline.vae.encoder.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sk.animate(picture, pipeline, **settings)
+    hook.remove()
+    assert met == [torch.float32]
+    assert pipeline.vae.dtype == torch.float16
+    assert np.array_equal(sk.animate(picture, pipeline, **settings).frames, wanted.frames)
+
+
+def test_frames_that_are_not_numbers_are_an_error_that_explains(picture):
+    broken = build(sk.MODELS["tiny"])
+    broken.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"NaN.*64×112 in float32.*dtype='bfloat16'"):
+        sk.animate(picture, broken, height=64, width=112, **QUICK)
+
+
+def blackened():
+    pipeline = build(sk.MODELS["tiny"])
+    pipeline.vae.decoder.time_conv_out.weight.zero_()
+    pipeline.vae.decoder.time_conv_out.bias.fill_(-5)
+    return pipeline
+
+
+def test_black_frames_of_a_picture_that_is_not_black_are_a_warning(picture):
+    with pytest.warns(UserWarning, match="All frames are black at 64×112") as caught:
+        sk.animate(picture, blackened(), height=64, width=112, **QUICK)
+    ours = next(warning for warning in caught if "black" in str(warning.message))
+    assert ours.filename == __file__
+
+
+def test_black_frames_of_a_black_picture_are_not(picture):
+    dark = picture.point(lambda value: 0)
+    assert not sk.animate(dark, blackened(), height=64, width=112, **QUICK).frames.any()
+
+
+def test_running_out_of_memory_says_what_to_try():
+    """In a process of its own, which may take little more memory than it has."""
+    code = """
+        import resource, svdkit as sk
+        pipeline = sk.load("tiny", device="cpu")
+        sk.animate(sk.sample_image(), pipeline, num_frames=2, num_inference_steps=1, progress=False)
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
+        try:
+            sk.animate(sk.sample_image(), pipeline, height=1024, width=1024, num_frames=100)
+        except sk.NotEnoughMemory as error:
+            print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert "Memory ran out at 100 frames of 1024×1024" in run.stdout, run.stderr
+    assert "decode_chunk_size=50" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ({"motion_bucket": 100}, TypeError, "Did you mean motion_bucket_id"),
+        ({"motion_bucket_id": 300}, ValueError, "300; 0–255"),
+        ({"height": 100}, ValueError, "height is 100; it must divide by 8. Try 96"),
+        ({"width": 60}, ValueError, "width is 60"),
+        ({"seed": -1}, ValueError, "seed is -1"),
+        ({"seed": 1.5}, TypeError, "seed is 1.5"),
+        ({"seed": "seven"}, TypeError, "seed is 'seven'"),
+        ({"how": "zoom"}, ValueError, "'zoom'"),
+        ({"guidance": [1, 2]}, ValueError, "2 numbers for 4 frames"),
+        ({"guidance": 3}, TypeError, "guidance is 3"),
+        ({"pipeline": "svd-tx"}, ValueError, "Did you mean svd-xt"),
+        ({"pipeline": 3}, TypeError, "is a int; animate needs a StableVideoDiffusionPipeline"),
+        ({"pipeline": None}, TypeError, "is a NoneType"),
+        ({"image": "none.jpg"}, FileNotFoundError, "none.jpg"),
+    ],
+)
+def test_a_wrong_argument_is_told(picture, arguments, kind, said):
+    with pytest.raises(kind, match=said):
+        sk.animate(**{"image": picture, "pipeline": "tiny"} | QUICK | arguments)
+
+
+def test_another_kind_of_pipeline_is_named(picture, tiny):
+    from diffusers import StableDiffusionPipeline
+
+    other = StableDiffusionPipeline.__new__(StableDiffusionPipeline)
+    with pytest.raises(TypeError, match="is a StableDiffusionPipeline"):
+        sk.animate(picture, other)
+
+
+def test_progress_is_shown_when_asked_for(picture, capsys):
+    sk.animate(picture, "tiny", **QUICK | {"progress": True})
+    assert "2/2" in capsys.readouterr().err
+    sk.animate(picture, "tiny", **QUICK)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,271 @@
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import svdkit as sk
+from svdkit.clips import sha256_of_frames
+from svdkit.video import find_ffmpeg
+
+FORMATS = [".mp4", ".webm", ".gif", ".webp", ""]
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_clip_knows_its_length_and_duration(clip):
+    assert (len(clip), clip.duration) == (6, 0.5)
+    assert repr(clip) == "Clip(6 frames, 64×112, 12 fps, 0.5 s)"
+
+
+def test_an_index_gives_a_picture_and_a_slice_a_clip(clip):
+    assert np.array_equal(np.asarray(clip[2]), clip.frames[2])
+    assert np.array_equal(np.asarray(clip.last_frame), clip.frames[5])
+    assert np.array_equal(clip[1:4].frames, clip.frames[1:4])
+    assert [picture.size for picture in clip] == [(112, 64)] * 6
+    with pytest.raises(IndexError):
+        clip[6]
+
+
+def test_edits_do_what_they_say(clip):
+    numbers = [0, 1, 2, 3, 4, 5, 4, 3, 2, 1]
+    assert np.array_equal(clip.boomerang().frames, clip.frames[numbers])
+    assert np.array_equal(clip.repeat(2).frames, clip.frames[[0, 1, 2, 3, 4, 5] * 2])
+    assert np.array_equal((clip + clip[:2]).frames, clip.frames[[0, 1, 2, 3, 4, 5, 0, 1]])
+    assert clip.at(fps=6).duration == 1.0
+    assert clip.fps == 12
+
+
+def test_frames_cannot_be_written_to_and_the_callers_array_can(clip):
+    frames = np.zeros((2, 4, 4, 3), np.uint8)
+    made = sk.Clip(frames)
+    with pytest.raises(ValueError, match="read-only"):
+        made.frames[0] = 1
+    frames[0] = 1
+
+
+def test_a_clip_can_be_made_of_pictures():
+    assert len(sk.Clip([Image.new("L", (8, 8))] * 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (np.zeros((2, 4, 4, 3)), "float64"),
+        (np.zeros((4, 4, 3), np.uint8), r"\(4, 4, 3\)"),
+        (np.zeros((0, 4, 4, 3), np.uint8), r"\(0, 4, 4, 3\)"),
+        ([], "one size, and a frame"),
+        ([Image.new("RGB", (4, 4)), Image.new("RGB", (5, 4))], r"\(4, 5, 3\)"),
+    ],
+)
+def test_what_are_no_frames_is_told(frames, said):
+    with pytest.raises(ValueError, match=said):
+        sk.Clip(frames)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), "7", None])
+def test_a_wrong_rate_is_told(clip, fps):
+    with pytest.raises(ValueError, match=f"fps is {re.escape(repr(fps))}"):
+        clip.at(fps=fps)
+
+
+def test_clips_of_two_sizes_do_not_join(clip):
+    with pytest.raises(ValueError, match="64×112 and 8×8"):
+        clip + sk.Clip(np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(TypeError):
+        clip + 3
+
+
+@pytest.mark.parametrize("times", [0, -1, 1.5, True])
+def test_a_wrong_number_of_repeats_is_told(clip, times):
+    with pytest.raises(ValueError, match="times is"):
+        clip.repeat(times)
+
+
+def test_an_edited_clip_keeps_a_truthful_recipe(made):
+    edited = (made[1:] + made).boomerang()
+    steps = edited.recipe["steps"]
+    assert [step["request"].get("edit", "animate") for step in steps] == [
+        "animate", "slice", "animate", "join", "boomerang",
+    ]  # fmt: skip
+    assert steps[-1]["outcome"]["frames_sha256"] == sha256_of_frames(edited.frames)
+    assert len(edited.inputs) == 2
+    assert "steps" not in made.recipe
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_clip_comes_back_from_every_format(made, tmp_path, suffix):
+    saved = made.save(tmp_path / f"kite{suffix}")
+    opened = sk.Clip.open(saved)
+    assert opened.frames.shape == made.frames.shape
+    assert opened.recipe == made.recipe
+    assert opened.fps == made.fps
+    assert np.array_equal(np.asarray(opened.inputs[0]), np.asarray(made.inputs[0]))
+    error = np.abs(opened.frames.astype(int) - made.frames)
+    assert error.mean() < (25 if suffix else 1e-9)  # the noise of an untrained model codes badly
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_smooth_clip_comes_back_in_its_colours(tmp_path, suffix):
+    down, across = np.mgrid[0:64, 0:112]
+    frame = np.stack([2 * across, 3 * down, 255 - 2 * across], -1).astype(np.uint8)
+    clip = sk.Clip(np.stack([np.roll(frame, 2 * n, axis=1) for n in range(5)]))
+    opened = sk.Clip.open(clip.save(tmp_path / f"colours{suffix}"))
+    assert np.abs(opened.frames.astype(int) - clip.frames).mean() < 5
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_equal_frames_stay_as_many_as_they_were(tmp_path, suffix):
+    still = sk.Clip(np.full((6, 64, 112, 3), 90, np.uint8), fps=7)
+    saved = still.save(tmp_path / f"still{suffix}")
+    (tmp_path / f"still{suffix}.json").unlink(missing_ok=True)
+    assert len(sk.Clip.open(saved)) == 6
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("size", [(63, 111), (2, 2), (17, 16)])
+def test_odd_sizes_come_back_as_they_were(tmp_path, suffix, size):
+    clip = sk.Clip(np.full((3, *size, 3), 90, np.uint8))
+    assert sk.Clip.open(clip.save(tmp_path / f"odd{suffix}")).frames.shape == (3, *size, 3)
+
+
+def test_a_single_frame_saves(tmp_path, clip):
+    for suffix in FORMATS:
+        assert len(sk.Clip.open(clip[:1].save(tmp_path / f"one{suffix}"))) == 1
+
+
+@pytest.mark.parametrize("fps", [1, 7.5, 24, 29.97])
+def test_the_playback_rate_is_in_the_video_itself(clip, tmp_path, fps):
+    saved = clip.at(fps=fps).save(tmp_path / "rate.mp4")
+    (tmp_path / "rate.mp4.json").unlink()
+    assert sk.Clip.open(saved).fps == pytest.approx(fps, abs=0.01)
+
+
+def test_a_gif_beyond_what_browsers_play_is_refused(clip, tmp_path):
+    with pytest.raises(ValueError, match="50 fps at most"):
+        clip.at(fps=60).save(tmp_path / "quick.gif")
+
+
+def test_the_mp4_is_what_every_browser_plays(made, tmp_path):
+    saved = made.save(tmp_path / "kite.mp4")
+    told = subprocess.run([find_ffmpeg(), "-i", str(saved)], capture_output=True, text=True).stderr
+    assert re.search(r"Video: h264.*yuv420p\(tv, bt709", told), told
+
+
+def test_the_recipe_and_the_picture_stand_beside_the_file(made, tmp_path):
+    made.save(tmp_path / "kite.mp4")
+    assert listing(tmp_path) == ["kite.mp4", "kite.mp4.input.png", "kite.mp4.json"]
+    recipe = json.loads((tmp_path / "kite.mp4.json").read_text())
+    assert recipe["request"] == made.recipe["request"]
+
+
+def test_a_folder_holds_frames_recipe_and_picture(made, tmp_path):
+    made.save(tmp_path / "kite")
+    assert listing(tmp_path) == ["kite"]
+    assert listing(tmp_path / "kite") == [
+        "frame_0000.png", "frame_0001.png", "frame_0002.png", "frame_0003.png",
+        "input.png", "recipe.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["kite.mp4", "kite"])
+def test_saving_again_replaces_what_svdkit_saved(made, clip, tmp_path, name):
+    (made + made).save(tmp_path / name)
+    clip.save(tmp_path / name)
+    opened = sk.Clip.open(tmp_path / name)
+    assert len(opened) == 6
+    assert opened.inputs == ()  # the pictures of the clip before do not linger
+    assert not [file for file in listing(tmp_path) if file.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["kite.mp4", "kite"])
+def test_a_file_from_elsewhere_is_not_replaced_unasked(clip, tmp_path, name):
+    target = tmp_path / name
+    target.write_bytes(b"a film of my own")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        clip.save(target)
+    assert target.read_bytes() == b"a film of my own"
+    clip.save(target, overwrite=True)
+    assert len(sk.Clip.open(target)) == 6
+
+
+def test_a_folder_from_elsewhere_is_not_replaced_unasked(clip, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(FileExistsError):
+        clip.save(tmp_path / "mine")
+    clip.save(tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_no_litter(clip, tmp_path):
+    before = clip.save(tmp_path / "kite.gif").read_bytes()
+    with pytest.raises(ValueError, match="fps"):
+        clip.at(fps=60).save(tmp_path / "kite.gif")
+    assert (tmp_path / "kite.gif").read_bytes() == before
+    assert listing(tmp_path) == ["kite.gif", "kite.gif.json"]
+
+
+@pytest.mark.parametrize("name", ["kite.avi", "kite.mp5", "kite.png"])
+def test_an_unknown_format_is_told(clip, tmp_path, name):
+    with pytest.raises(ValueError, match=r"\.mp4, \.webm"):
+        clip.save(tmp_path / name)
+
+
+def test_saving_makes_the_folders_on_the_way(clip, tmp_path):
+    assert clip.save(tmp_path / "runs" / "today" / "kite.mp4").exists()
+
+
+def test_opening_what_is_no_clip_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not there"):
+        sk.Clip.open(tmp_path / "none.mp4")
+    for name in ("text.mp4", "text.gif"):
+        (tmp_path / name).write_text("no video")
+        with pytest.raises(ValueError, match="no video that can be read"):
+            sk.Clip.open(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no frame_0000\.png"):
+        sk.Clip.open(tmp_path / "empty")
+
+
+def test_a_broken_recipe_is_told_and_the_video_left(clip, tmp_path):
+    saved = clip.save(tmp_path / "kite.mp4")
+    (tmp_path / "kite.mp4.json").write_text("{")
+    with pytest.raises(ValueError, match=r"kite\.mp4\.json.*no valid JSON"):
+        sk.Clip.open(saved)
+    with pytest.raises(FileExistsError):
+        clip.save(saved)
+
+
+def test_a_clip_shows_as_a_video_that_an_untrusted_notebook_keeps(clip):
+    bundle = clip._repr_mimebundle_()
+    shown = bundle["text/html"]
+    assert '<video src="data:video/mp4;base64,' in shown
+    assert 'poster="data:image/jpeg;base64,' in shown
+    for tag in ("<source", "<script", "<style"):
+        assert tag not in shown
+    assert bundle["image/jpeg"].startswith("/9j/")
+    assert bundle["text/plain"] == repr(clip)
+
+
+def test_showing_a_clip_twice_gives_the_same(clip, made):
+    assert clip._repr_html_() == clip._repr_html_()
+    same = sk.Clip(clip.frames, clip.fps)
+    assert same._repr_html_() == clip._repr_html_()
+
+
+def test_a_title_is_shown_as_text(clip):
+    assert "<b>" not in clip.player("<b>bold</b>")
+
+
+def test_a_huge_clip_shows_reduced_and_says_so():
+    noise = np.random.default_rng(0).integers(0, 256, (30, 1080, 1920, 3), np.uint8)
+    clip = sk.Clip(noise)
+    shown = clip._repr_html_()
+    assert "shown reduced" in shown
+    assert len(shown) < 12e6
+    assert clip.frames.shape == (30, 1080, 1920, 3)

@@ -1,0 +1,201 @@
+import gc
+import subprocess
+import sys
+import weakref
+
+import pytest
+import torch
+
+import svdkit as sk
+from svdkit.architectures import build
+from svdkit.devices import pick_device, pick_dtype
+from svdkit.memory import fastest_preset
+from svdkit.pipelines import origin_of
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    sk.unload()
+    yield
+    sk.unload()
+
+
+def test_loading_again_is_instant_because_it_is_the_same():
+    assert sk.load("tiny") is sk.load("tiny", memory="auto") is sk.load("tiny", device="cpu")
+
+
+def test_whatever_shapes_a_pipeline_makes_another(checkpoint):
+    first = sk.load("tiny")
+    assert sk.load("tiny", dtype="bfloat16") is not first
+    assert sk.load(checkpoint) is not first
+
+
+def test_only_one_pipeline_is_kept(checkpoint):
+    kept = weakref.ref(sk.load("tiny"))
+    sk.load(checkpoint)
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_pipeline_in_use_survives_the_next_one(checkpoint, picture):
+    mine = sk.load("tiny")
+    sk.load(checkpoint)
+    assert len(sk.animate(picture, mine, num_frames=2, num_inference_steps=1, progress=False)) == 2
+
+
+def test_unload_lets_go():
+    kept = weakref.ref(sk.load("tiny"))
+    sk.unload()
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_load_that_fails_keeps_what_was_there():
+    kept = sk.load("tiny")
+    for wrong in ({"name": "tinny"}, {"memory": "all_on_gpu"}, {"weights": "trained"}):
+        with pytest.raises(ValueError):
+            sk.load(**{"name": "tiny"} | wrong)
+    assert sk.load("tiny") is kept
+
+
+def test_a_folder_loads_and_is_loaded_anew_when_it_was_saved_anew(copy_of):
+    folder = copy_of("mine")
+    first = sk.load(folder)
+    assert sk.load(str(folder)) is first
+    assert origin_of(first).source == "folder"
+    assert origin_of(first).name == "mine"
+    first.save_pretrained(folder)
+    assert sk.load(folder) is not first
+
+
+def test_auto_takes_tiny_where_there_is_no_gpu_and_says_why(capsys):
+    assert sk.load() is sk.load("tiny")
+    assert "auto: tiny, because" in capsys.readouterr().out
+
+
+def test_tiny_is_ready_with_all_its_parts(tiny):
+    assert type(tiny).__name__ == "StableVideoDiffusionPipeline"
+    assert tiny.unet.dtype == torch.float32
+    assert not tiny.unet.training
+    assert (tiny.unet.config.num_frames, tiny.vae_scale_factor) == (14, 4)
+
+
+def test_tiny_has_the_same_weights_every_time_and_in_every_dtype():
+    first = build(sk.MODELS["tiny"]).unet.state_dict()
+    again = build(sk.MODELS["tiny"]).unet.state_dict()
+    half = build(sk.MODELS["tiny"], dtype=torch.float16).unet.state_dict()
+    for name, value in first.items():
+        assert torch.equal(value, again[name])
+        assert torch.equal(value.half(), half[name])
+
+
+def test_the_real_architecture_is_built_at_full_size_without_a_download():
+    pipeline = sk.load("svd", weights="random", device="cpu", dtype="float16")
+    parameters = list(pipeline.unet.parameters())
+    assert round(sum(p.numel() for p in parameters) / 1e6) == 1525
+    assert {(p.dtype, p.device.type) for p in parameters} == {(torch.float16, "cpu")}
+    assert pipeline.unet.config.num_frames == 14
+    assert all(p.isfinite().all() for p in pipeline.vae.parameters())
+
+
+def test_random_weights_are_of_models_only(checkpoint):
+    with pytest.raises(ValueError, match="builds a model of tiny, svd"):
+        sk.load(checkpoint, weights="random")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ({"name": "svd-tx"}, ValueError, r"'svd-tx' is no model.*Did you mean svd-xt"),
+        ({"name": "tny"}, ValueError, "Did you mean tiny"),
+        ({"name": "./no/folder"}, ValueError, "no/folder.* is no model"),
+        ({"name": "svd_xt.safetensors"}, ValueError, "is a single file"),
+        ({"name": "model.ckpt"}, ValueError, "is a pickle"),
+        ({"name": "tiny", "memory": "offload"}, ValueError, "'offload'.*offload_models"),
+        ({"name": "tiny", "memory": "all_on_gpu"}, ValueError, "no GPU to share with"),
+        ({"name": "tiny", "device": "tpu"}, ValueError, "'tpu'; it is cuda"),
+        ({"name": "tiny", "device": "cuda"}, ValueError, "sees no cuda"),
+        ({"name": "tiny", "dtype": "int8"}, ValueError, "'int8'; it is one of float16"),
+        ({"name": "tiny", "weights": "mine"}, ValueError, "'mine'; it is None"),
+    ],
+)
+def test_a_wrong_argument_is_told(arguments, kind, said):
+    if arguments.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(kind, match=said):
+        sk.load(**{"device": "cpu"} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "chosen"),
+    [
+        (None, "cpu", torch.float32),
+        (None, "cuda", torch.float16),
+        (None, "mps", torch.float16),
+        ("fp16", "cpu", torch.float16),
+        (torch.bfloat16, "cpu", torch.bfloat16),
+    ],
+)
+def test_the_dtype_suits_the_device(dtype, device, chosen):
+    assert pick_dtype(dtype, device) == chosen
+
+
+def test_memory_cpu_means_the_cpu():
+    assert pick_device(None, memory="cpu") == "cpu"
+
+
+def test_the_licence_is_told_once(capsys, monkeypatch, copy_of):
+    from svdkit import pipelines
+
+    monkeypatch.setattr(pipelines, "_licences_told", set())
+    for _ in range(2):
+        pipelines._tell_licence(sk.MODELS["svd-xt"])
+    told = capsys.readouterr().out
+    assert told.count("Powered by Stability AI") == 1
+
+
+def test_no_idle_warning_is_printed():
+    code = "import svdkit as sk; sk.load('tiny', device='cpu')"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_a_pipeline_from_elsewhere_is_known_by_the_name_it_gives(copy_of):
+    from diffusers import StableVideoDiffusionPipeline
+
+    pipeline = StableVideoDiffusionPipeline.from_pretrained(copy_of("fine-tuned"))
+    origin = origin_of(pipeline)
+    assert (origin.name, origin.source, origin.model) == ("fine-tuned", "unknown", None)
+
+
+def test_presets_are_in_order_of_need():
+    needs = [preset.needs_gib for preset in sk.PRESETS.values()]
+    assert needs == sorted(needs, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "preset"),
+    [
+        (80, "all_on_gpu"),
+        (24, "offload_models"),
+        (14.6, "offload_models"),
+        (10, "offload_and_stream"),
+        (6, "offload_layers"),
+        (3, "offload_layers"),
+    ],
+)
+def test_auto_takes_the_fastest_preset_that_fits(free_gib, preset):
+    assert fastest_preset(free_gib).name == preset
+
+
+@pytest.mark.parametrize("preset", ["offload_models", "offload_and_stream", "offload_layers"])
+def test_an_offloaded_pipeline_makes_the_same_clip(picture, preset):
+    """On a CPU an offload has nowhere to go, but every hook of it runs."""
+    settings = {"seed": 3, "num_frames": 2, "num_inference_steps": 2, "decode_chunk_size": 2}
+    plain = build(sk.MODELS["tiny"])
+    offloaded = build(sk.MODELS["tiny"])
+    sk.PRESETS[preset].apply(offloaded, "cpu")
+    wanted = sk.animate(picture, plain, height=64, width=112, progress=False, **settings)
+    for _ in range(2):
+        clip = sk.animate(picture, offloaded, height=64, width=112, progress=False, **settings)
+        assert abs(clip.frames.astype(int) - wanted.frames).max() <= 1
