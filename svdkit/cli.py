@@ -74,7 +74,6 @@ def animate_pictures(options: argparse.Namespace) -> int:
     from . import animate, load
 
     settings = {name: getattr(options, name) for name in LIMITS}
-    settings = {name: value for name, value in settings.items() if value is not None}
     Settings.of(settings)  # a bad value is told before a model is loaded
     pictures = _pictures(options.images)
     targets = _targets(pictures, options.out)

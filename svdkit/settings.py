@@ -90,7 +90,7 @@ class Settings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any] = {}) -> "Settings":
-        """Make settings from keywords, over a model's own defaults.
+        """Make settings from keywords, over a model's own defaults; None asks for the default.
 
         >>> Settings.of({"fps": 12}, MODELS["tiny"].defaults).num_inference_steps
         10
@@ -102,7 +102,8 @@ class Settings:
                     f"{name!r} is not a setting.{did_you_mean(name, names)} "
                     f"There are: {', '.join(names)}."
                 )
-        return cls(**{**defaults, **values})
+        given = {name: value for name, value in values.items() if value is not None}
+        return cls(**{**defaults, **given})
 
     def curve(self) -> list[float] | None:
         """Give the guidance of each frame, or None where diffusers' own linear one is meant.

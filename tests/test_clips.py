@@ -153,7 +153,7 @@ def test_a_gif_beyond_what_browsers_play_is_refused(clip, tmp_path):
 def test_the_mp4_is_what_every_browser_plays(made, tmp_path):
     saved = made.save(tmp_path / "kite.mp4")
     told = subprocess.run([find_ffmpeg(), "-i", str(saved)], capture_output=True, text=True).stderr
-    assert re.search(r"Video: h264.*yuv420p\(tv, bt709", told), told
+    assert re.search(r"Video: h264.*yuv420p\(tv, smpte170m/bt709/bt709", told), told
 
 
 def test_the_recipe_and_the_picture_stand_beside_the_file(made, tmp_path):

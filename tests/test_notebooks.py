@@ -1,0 +1,121 @@
+"""The notebooks: how they are built, and that they run."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from write_headers import NOTEBOOKS, ROOT, badge, with_header
+
+BUILD = ROOT / "build" / "notebooks"
+# Always tiny, always small; a name that a notebook does not have fails the test.
+RUNS = {"01_animate_an_image": {"model": "tiny", "num_frames": 3, "num_inference_steps": 2}}
+by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells_of(path, kind=None, tag=None):
+    cells = nbformat.read(path, as_version=4).cells
+    return [
+        cell
+        for cell in cells
+        if (kind is None or cell.cell_type == kind)
+        and (tag is None or tag in cell.metadata.get("tags", []))
+    ]
+
+
+@by_name
+def test_a_notebook_is_valid_and_stripped(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in cells_of(path, "code"):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@by_name
+def test_badge_and_setup_come_from_the_one_address(path):
+    assert with_header(path) == nbformat.read(path, as_version=4)
+    assert badge(path) in cells_of(path)[0].source
+    assert path.name in badge(path)
+
+
+@by_name
+def test_a_notebook_begins_with_title_aims_and_setup(path):
+    first, second, third = cells_of(path)[:3]
+    assert first.source.startswith("# ")
+    assert second.source.startswith("## What you will learn")
+    assert second.source.count("\n- ") == 3
+    assert "**Needs:**" in second.source
+    assert third.metadata["tags"] == ["setup"]
+    assert cells_of(path)[-1].source.startswith("## What we saw")
+
+
+@by_name
+def test_one_cell_holds_the_parameters_and_literals_only(path):
+    (cell,) = cells_of(path, "code", "parameters")
+    for statement in ast.parse(cell.source).body:
+        assert isinstance(statement, ast.Assign)
+        ast.literal_eval(statement.value)
+    assert re.search(r'^model = "auto"$', cell.source, re.MULTILINE)
+
+
+@by_name
+def test_code_follows_prose_in_small_steps(path):
+    cells = cells_of(path)
+    code = [n for n, cell in enumerate(cells) if cell.cell_type == "code"]
+    assert all(len(cells[n].source.splitlines()) <= 10 for n in code)
+    assert sum(cells[n - 1].cell_type == "markdown" for n in code) >= 0.8 * len(code)
+
+
+@by_name
+def test_every_notebook_has_a_run(path):
+    assert path.stem in RUNS
+
+
+def run(path: Path, parameters: dict) -> Path:
+    """Run a notebook with papermill, and write it as HTML; both stay under build/notebooks."""
+    from nbconvert import HTMLExporter
+
+    known = set(papermill.inspect_notebook(str(path)))
+    unknown = set(parameters) - known
+    if unknown:  # papermill itself only logs a warning
+        raise KeyError(f"{path.name} has no parameters {unknown}; it has {known}")
+    folder = BUILD / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / path.name
+    papermill.execute_notebook(
+        str(path),
+        str(done),
+        parameters,
+        cwd=str(folder),
+        kernel_name="python3",
+        execution_timeout=300,
+        progress_bar=False,
+    )
+    html, _ = HTMLExporter().from_filename(str(done))
+    (folder / f"{path.stem}.html").write_text(html, encoding="utf-8")
+    return folder / f"{path.stem}.html"
+
+
+@by_name
+def test_a_notebook_runs_and_its_clips_show_in_static_html(path):
+    page = run(path, RUNS[path.stem])
+    shown = [
+        output.data["text/html"]
+        for cell in nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    assert any('<video src="data:video/mp4;base64,' in html for html in shown)
+    html = page.read_text(encoding="utf-8")
+    players = re.findall(r"<video[^>]*>", html)
+    assert len(players) == "".join(shown).count("<video")
+    assert all('src="data:video/mp4;base64,' in player for player in players)
+    assert "<source" not in html
+
+
+def test_a_misspelt_parameter_fails():
+    with pytest.raises(KeyError, match="num_framse"):
+        run(NOTEBOOKS[0], {"num_framse": 3})

@@ -1,0 +1,130 @@
+"""The files around the package: what they promise holds, and they agree with one another."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from write_headers import ROOT, repository
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONDA_NAMES = {"torch": "pytorch", "huggingface-hub": "huggingface_hub"}
+
+
+def lines_of(name):
+    return (ROOT / name).read_text(encoding="utf-8").splitlines()
+
+
+def test_conda_gets_what_pip_gets():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = {line for line in dependencies if isinstance(line, str)}
+    for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["lab"]]:
+        name = Requirement(line).name
+        assert line.replace(name, CONDA_NAMES.get(name, name), 1) in conda
+    assert {"pip": ["-e ."]} in dependencies
+    assert f"python{PROJECT['requires-python']}" in conda
+
+
+def test_constraints_admit_every_requirement():
+    pins = [line.split("==") for line in lines_of("constraints.txt") if "==" in line]
+    pinned = {canonicalize_name(name): version for name, version in pins}
+    extras = PROJECT["optional-dependencies"].values()
+    for line in [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]:
+        requirement = Requirement(line)
+        if requirement.name != "svdkit":
+            assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line
+    assert pinned["torch"] == "2.13.0"
+
+
+def test_heavy_floors_stay_at_what_colab_has():
+    """Higher ones would upgrade what Colab preinstalls (August 2026), or force a restart there."""
+    colab = {
+        "torch": "2.11", "diffusers": "0.39", "transformers": "5.15", "accelerate": "1.14",
+        "ipywidgets": "7.7.1", "numpy": "2.1", "pillow": "11.3", "imageio-ffmpeg": "0.6",
+    }  # fmt: skip
+    floors = {Requirement(line).name: Requirement(line) for line in PROJECT["dependencies"]}
+    for name, version in colab.items():
+        assert floors[name].specifier.contains(version), name
+    assert not {"jupyterlab", "papermill"} & set(floors)
+
+
+def test_the_readme_opens_with_the_two_commands():
+    commands = re.findall(r"^python -m pip install .*$", README, re.MULTILINE)
+    assert commands == [
+        'python -m pip install -c constraints.txt -e ".[lab]"  && python -m svdkit demo',
+        'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest -n auto',
+    ]
+
+
+def test_the_address_of_the_repository_is_the_same_everywhere():
+    where = repository().removeprefix("https://github.com/")
+    for file in (*ROOT.glob("*.md"), *ROOT.glob("notebooks/*.ipynb")):
+        text = file.read_text(encoding="utf-8")
+        for found in re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)", text):
+            assert found == where, file
+
+
+def test_every_link_of_the_documents_leads_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text("utf-8")):
+            assert (ROOT / link).exists(), f"{name}: {link}"
+
+
+def test_the_readmes_python_runs(tmp_path):
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        quick = block.replace("seed=7", "seed=7, num_frames=2, num_inference_steps=1")
+        subprocess.run([sys.executable, "-c", quick], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_the_readmes_tables_are_those_of_the_package():
+    import svdkit as sk
+
+    for model in sk.MODELS.values():
+        row = rf"\| `{model.name}` \| {model.num_frames} \| {model.height}×{model.width} \|"
+        assert re.search(row, README), model.name
+    for preset in sk.PRESETS.values():
+        figure = f"{preset.peak_gib:g} GiB" if preset.peak_gib else ""
+        assert re.search(rf"\| `{preset.name}` \| .* \| {figure} ?\|", README), preset.name
+
+
+@pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=str)
+def test_ruff_is_content(command):
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_wheel_brings_what_the_package_needs(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = Path(tmp_path).glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "svdkit/py.typed",
+        "svdkit/toyland/sample.png",
+        "svdkit/configs/svd-xt/unet/config.json",
+        "svdkit/configs/tiny/model_index.json",
+    ):
+        assert needed in names
+    assert {name.split("/")[0] for name in names} == {"svdkit", f"svdkit-{version()}.dist-info"}
+
+
+def version():
+    import svdkit
+
+    return svdkit.__version__
+
+
+def test_the_changelog_has_this_version():
+    assert f"## {version()}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
