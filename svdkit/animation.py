@@ -1,6 +1,7 @@
 """animate: the one verb."""
 
 import json
+import os
 import platform
 import random
 import warnings
@@ -54,13 +55,16 @@ def animate(
     >>> clip.recipe["request"]["seed"]
     7
     """
-    if isinstance(pipeline, str) or hasattr(pipeline, "__fspath__"):
+    # what is asked for is looked at first: loading may mean a download
+    seed = _checked_seed(seed)
+    settings = {"guidance": guidance, **settings}
+    Settings.of(settings)
+    picture = open_image(image)
+    if isinstance(pipeline, (str, os.PathLike)):
         pipeline = load(pipeline)
     _check_pipeline(pipeline)
-    seed = _checked_seed(seed)
     origin = origin_of(pipeline)
-    picture = open_image(image)
-    settings = _resolved({"guidance": guidance, **settings}, pipeline, origin, picture.size)
+    settings = _resolved(settings, pipeline, origin, picture.size)
     picture = fit(picture, settings.height, settings.width, how, focus)
     frames = _run(pipeline, picture, settings, seed, progress, on_step)
     request = {
@@ -84,12 +88,12 @@ def _resolved(
     """Fill in what the settings leave to the model, the picture and the memory preset."""
     row = origin.model
     settings = Settings.of(values, row.defaults if row else {})
-    down = 2 ** len(pipeline.unet.config.down_block_types[1:])
-    native = (row.height, row.width) if row else (576, 1024)
-    height, width = natural_frame(size, *native, multiple=pipeline.vae_scale_factor * down)
+    native = (row.height, row.width) if row else (576, 1024)  # the latter as diffusers has it
+    # each level of the UNet but the first halves the latents
+    step = pipeline.vae_scale_factor * 2 ** (len(pipeline.unet.config.down_block_types) - 1)
+    height, width = natural_frame(size, *native, multiple=step)
     if settings.height or settings.width:  # one side given: the other follows in proportion
         aspect = width / height
-        step = pipeline.vae_scale_factor * down
         height = settings.height or max(step, round(settings.width / aspect / step) * step)
         width = settings.width or max(step, round(settings.height * aspect / step) * step)
     for name, side in (("height", height), ("width", width)):
@@ -127,8 +131,7 @@ def _run(
 
     def after_step(_, step: int, timestep, tensors: dict[str, "torch.Tensor"]) -> dict:
         preview.update(step, tensors["latents"])
-        if on_step:
-            on_step(step + 1, steps, preview.picture)
+        on_step(step + 1, steps, preview.picture)
         return {}
 
     with _borrowed(pipeline, curve, progress) as borrowed:

@@ -201,10 +201,12 @@ class Clip:
         """
         mp4, poster, remark = self._preview
         caption = " · ".join(filter(None, [title, self._description, remark]))
+        width = width or self._display_width
+        player = video.video_tag(mp4, poster, width=width, label=caption)
         return (
-            '<figure style="display:inline-block;margin:4px">'
-            + video.video_tag(mp4, poster, width=width or self._display_width, label=caption)
-            + f'<figcaption style="font-size:90%">{html.escape(caption)}</figcaption></figure>'
+            f'<figure style="display:inline-block;margin:4px">{player}'
+            '<figcaption style="font-size:90%;text-align:left">'
+            f"{html.escape(caption)}</figcaption></figure>"
         )
 
     @cached_property

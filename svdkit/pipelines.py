@@ -194,17 +194,26 @@ def _age(folder: Path | None) -> float | None:
 
 def _auto(device: str) -> tuple[str, str]:
     """Choose the model that "auto" means, and say why."""
-    row = MODELS[AUTO_MODEL]
     if not device.startswith("cuda"):
-        return "tiny", "there is no CUDA GPU" if device != "cpu" else "it runs on the CPU"
+        return "tiny", f"svd-xt needs a CUDA GPU and this runs on {device}"
+    return best_model(free_gpu_gib(device))
+
+
+def best_model(free_gib: float) -> tuple[str, str]:
+    """Choose the model for a CUDA GPU with so much free memory, and say why.
+
+    >>> best_model(1.5)
+    ('tiny', 'the GPU has 1.5 GiB free, and svd-xt needs 5.7')
+    """
+    row = MODELS[AUTO_MODEL]
     least = min(preset.needs_gib for preset in PRESETS.values() if preset.peak_gib)
-    free = free_gpu_gib(device)
-    if free < least:
-        return "tiny", f"the GPU has {free:.1f} GiB free, and {row.name} needs {least:.1f}"
+    room = f"the GPU has {free_gib:.1f} GiB free"
+    if free_gib < least:
+        return "tiny", f"{room}, and {row.name} needs {least:.1f}"
     if hub.cached_folder(row.repo):
-        return row.name, f"the GPU has {free:.1f} GiB free and its weights are in the cache"
+        return row.name, f"{room} and its weights are in the cache"
     if hub.hub_answers(row.repo):
-        return row.name, f"the GPU has {free:.1f} GiB free and the hub answers"
+        return row.name, f"{room} and the hub answers"
     return "tiny", f"the weights of {row.name} are not in the cache and the hub does not answer"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -11,10 +12,9 @@ os.environ["MPLBACKEND"] = "agg"
 
 import numpy as np
 import pytest
+from small_settings import QUICK
 
 import svdkit as sk
-
-QUICK = {"num_inference_steps": 2, "num_frames": 4, "progress": False}
 
 
 @pytest.fixture(autouse=True)
@@ -61,19 +61,20 @@ def clip() -> sk.Clip:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     """A small checkpoint in the hub's own layout, with fp32 and fp16 weights."""
+    import torch
+
     from svdkit.architectures import build
 
     folder = tmp_path_factory.mktemp("checkpoints") / "small-svd"
     pipeline = build(sk.MODELS["tiny"], seed=3)
     pipeline.save_pretrained(folder)
-    pipeline.to(dtype=__import__("torch").float16).save_pretrained(folder, variant="fp16")
+    pipeline.to(dtype=torch.float16).save_pretrained(folder, variant="fp16")
     return folder
 
 
 @pytest.fixture
 def copy_of(checkpoint, tmp_path):
     """Make a copy of the small checkpoint that a test may damage."""
-    import shutil
 
     def copy(name="copy"):
         return shutil.copytree(checkpoint, tmp_path / name)
@@ -87,3 +88,18 @@ def edit_json():
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
     return edit
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Start the system's Chromium, without a look outside."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield browser
+        browser.close()

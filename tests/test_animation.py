@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK
+from small_settings import QUICK
 
 import svdkit as sk
 from svdkit.architectures import build
@@ -258,6 +258,12 @@ def test_running_out_of_memory_says_what_to_try():
 def test_a_wrong_argument_is_told(picture, arguments, kind, said):
     with pytest.raises(kind, match=said):
         sk.animate(**{"image": picture, "pipeline": "tiny"} | QUICK | arguments)
+
+
+def test_a_wrong_setting_is_told_before_a_model_is_loaded(picture):
+    sk.unload()
+    with pytest.raises(ValueError, match="motion_bucket_id is 300"):
+        sk.animate(picture, "someone/model-that-would-be-downloaded", motion_bucket_id=300)
 
 
 def test_another_kind_of_pipeline_is_named(picture, tiny):

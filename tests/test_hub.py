@@ -183,6 +183,36 @@ def test_too_small_a_disk_is_told_before_the_download(online, monkeypatch):
         sk.load(REPO, device="cpu")
 
 
+def test_auto_takes_the_real_model_where_it_fits_and_can_be_had(online, checkpoint, monkeypatch):
+    from svdkit.pipelines import best_model
+
+    repo = sk.MODELS["svd-xt"].repo
+    name, why = best_model(16)
+    assert name == "tiny"
+    assert why.endswith("the hub does not answer")
+    online.repositories[repo] = checkpoint
+    assert best_model(16) == ("svd-xt", "the GPU has 16.0 GiB free and the hub answers")
+    sk.load("svd-xt", device="cpu")
+    go_offline(monkeypatch)
+    name, why = best_model(16)
+    assert name == "svd-xt"
+    assert why.endswith("its weights are in the cache")
+    assert best_model(4)[0] == "tiny"
+
+
+def test_a_row_of_models_is_known_by_its_name_with_its_licence_told_once(
+    online, checkpoint, monkeypatch, capsys
+):
+    from svdkit import pipelines
+
+    monkeypatch.setattr(pipelines, "_licences_told", set())
+    online.repositories[sk.MODELS["svd"].repo] = checkpoint
+    assert origin_of(sk.load("svd", device="cpu")).model is sk.MODELS["svd"]
+    sk.unload()
+    assert origin_of(sk.load(sk.MODELS["svd"].repo, device="cpu")).name == "svd"
+    assert capsys.readouterr().out.count("Powered by Stability AI") == 1
+
+
 def folder_error(folder, kind=ValueError):
     with pytest.raises(kind) as error:
         hub.from_folder(folder, half=False)

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK
 from PIL import Image
+from small_settings import QUICK
 
 import svdkit as sk
 

@@ -144,16 +144,6 @@ def test_memory_cpu_means_the_cpu():
     assert pick_device(None, memory="cpu") == "cpu"
 
 
-def test_the_licence_is_told_once(capsys, monkeypatch, copy_of):
-    from svdkit import pipelines
-
-    monkeypatch.setattr(pipelines, "_licences_told", set())
-    for _ in range(2):
-        pipelines._tell_licence(sk.MODELS["svd-xt"])
-    told = capsys.readouterr().out
-    assert told.count("Powered by Stability AI") == 1
-
-
 def test_no_idle_warning_is_printed():
     code = "import svdkit as sk; sk.load('tiny', device='cpu')"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
