@@ -18,8 +18,6 @@ from PIL import Image
 from . import __version__, video
 from .storage import Bundle
 
-INLINE_PIXELS = 40_000_000  # frames × height × width that a notebook output holds at full size
-INLINE_BYTES = 8_000_000
 DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 ABOUT_THE_FILE = ("svdkit", "fps", "frames")  # what its json says besides the recipe
 
@@ -211,17 +209,7 @@ class Clip:
 
     @cached_property
     def _preview(self) -> tuple[bytes, bytes, str]:
-        """What a notebook gets to hold: mp4, poster, and a remark if it is less than the clip."""
-        side = math.sqrt(min(1.0, INLINE_PIXELS / self.frames[..., 0].size))
-        while True:
-            frames = self.frames if side == 1 else video.scaled(self.frames, side)
-            mp4 = video.encode(frames, self.fps, ".mp4")
-            if len(mp4) <= INLINE_BYTES or min(frames.shape[1:3]) <= 16:
-                break
-            side /= 2
-        height, width = frames.shape[1:3]
-        remark = f"shown reduced to {height}×{width}; save() keeps all" if side < 1 else ""
-        return mp4, video.still(frames[0]), remark
+        return video.preview(self.frames, self.fps)
 
     @property
     def _display_width(self) -> int:

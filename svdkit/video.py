@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+INLINE_PIXELS = 40_000_000  # frames × height × width that a notebook holds at full size
+INLINE_BYTES = 8_000_000
 GIF_MAX_FPS = 50  # browsers play anything quicker at ten frames a second
 
 
@@ -84,6 +87,25 @@ def still(frame: "np.ndarray", kind: str = "JPEG") -> bytes:
     stream = io.BytesIO()
     Image.fromarray(frame).save(stream, kind, **({"quality": 90} if kind == "JPEG" else {}))
     return stream.getvalue()
+
+
+def preview(frames: "np.ndarray", fps: float) -> tuple[bytes, bytes, str]:
+    """Give what a notebook gets to hold: an mp4, a poster, and a remark if it is less than all.
+
+    >>> import numpy as np
+    >>> preview(np.zeros((2, 16, 16, 3), np.uint8), 7)[2]
+    ''
+    """
+    factor = math.sqrt(min(1.0, INLINE_PIXELS / frames[..., 0].size))
+    while True:
+        shown = frames if factor == 1 else scaled(frames, factor)
+        mp4 = encode(shown, fps, ".mp4")
+        if len(mp4) <= INLINE_BYTES or max(shown.shape[1:3]) <= 16:
+            break
+        factor /= 2
+    height, width = shown.shape[1:3]
+    remark = f"shown reduced to {height}×{width}; save() keeps all" if factor < 1 else ""
+    return mp4, still(shown[0]), remark
 
 
 def scaled(frames: "np.ndarray", factor: float) -> "np.ndarray":
