@@ -8,13 +8,26 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 OURS = re.compile(r"frame_\d{4,}\.png|recipe\.json|input(-\d+)?\.png")
+
+# What a recipe's file must hold, if it holds it at all: it may have come from anywhere.
+SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "fps": (lambda fps: type(fps) in (int, float) and 0 < fps <= 1000, "a number, 0–1000"),
+    "frames": (
+        lambda size: isinstance(size, list) and [type(side) for side in size] == [int] * 3,
+        "[frames, height, width]",
+    ),
+    "steps": (
+        lambda steps: isinstance(steps, list) and all(isinstance(step, dict) for step in steps),
+        "a list of steps",
+    ),
+}
 
 
 class Bundle:
@@ -61,7 +74,13 @@ class Bundle:
                 "without its recipe."
             ) from error
         if not isinstance(recipe, dict):
-            raise ValueError(f"{str(self.recipe)!r} is no recipe: it holds a {type(recipe)}.")
+            raise ValueError(f"{str(self.recipe)!r} is no recipe: it holds {recipe!r:.40}.")
+        for key, (is_right, wanted) in SHAPES.items():
+            if key in recipe and not is_right(recipe[key]):
+                raise ValueError(
+                    f"{str(self.recipe)!r} says {key} {recipe[key]!r:.40}, which should be "
+                    f"{wanted}; mend it, or move it away to open the clip without its recipe."
+                )
         return recipe
 
     def is_ours(self) -> bool:

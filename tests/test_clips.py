@@ -241,6 +241,18 @@ def test_a_broken_recipe_is_told_and_the_video_left(clip, tmp_path):
         clip.save(saved)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"fps": "quick"}, {"fps": 0}, {"fps": None}, {"frames": 3}, {"frames": [1, 2]}, {"steps": 7}],
+    ids=str,
+)
+def test_a_recipe_edited_by_hand_is_told(clip, tmp_path, edit_json, changes):
+    saved = clip.save(tmp_path / "kite.mp4")
+    edit_json(tmp_path / "kite.mp4.json", **changes)
+    with pytest.raises(ValueError, match=f"says {next(iter(changes))}.*which should be"):
+        sk.Clip.open(saved)
+
+
 def test_a_clip_shows_as_a_video_that_an_untrusted_notebook_keeps(clip):
     bundle = clip._repr_mimebundle_()
     shown = bundle["text/html"]
