@@ -24,8 +24,10 @@ _MODULE_OF = {
     "sample_image": "images",
     "Settings": "settings",
     "Clip": "clips",
+    "Grid": "display",
     "PRESETS": "memory",
     "NotEnoughMemory": "memory",
+    "Preset": "memory",
     "load": "pipelines",
     "unload": "pipelines",
     "compare_clips": "display",
@@ -40,6 +42,7 @@ __all__ = ["__version__", *_MODULE_OF]
 if TYPE_CHECKING:  # for editors; a test holds these lines against the table above
     from .animation import animate as animate
     from .clips import Clip as Clip
+    from .display import Grid as Grid
     from .display import compare_clips as compare_clips
     from .display import scrub as scrub
     from .display import show_clips as show_clips
@@ -50,6 +53,7 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .images import sample_image as sample_image
     from .memory import PRESETS as PRESETS
     from .memory import NotEnoughMemory as NotEnoughMemory
+    from .memory import Preset as Preset
     from .models import MODELS as MODELS
     from .models import Licence as Licence
     from .models import Model as Model

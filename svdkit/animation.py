@@ -1,23 +1,26 @@
 """animate: the one verb."""
 
+import inspect
 import json
 import os
 import platform
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import __version__
-from .clips import Clip, sha256_of_frames
-from .images import ImageLike, fit, natural_frame, open_image
+from .clips import Clip
+from .frames import sha256_of_frames
+from .images import ImageLike, check_fit, fit, natural_frame, open_image
+from .lending import borrowed
 from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
+from .models import did_you_mean
 from .pipelines import Origin, load, origin_of
-from .previews import Preview
+from .previews import Preview, sigmas_at
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -33,12 +36,12 @@ DARK = 16  # a picture that is nowhere brighter than this may well become a blac
 
 def animate(
     image: ImageLike,
-    pipeline: "str | StableVideoDiffusionPipeline" = "auto",
+    pipeline: "str | os.PathLike | StableVideoDiffusionPipeline" = "auto",
     *,
     seed: int | None = None,
     progress: bool = True,
     on_step: OnStep | None = None,
-    guidance: str | Sequence[float] = "linear",
+    guidance: str | Iterable[float] = "linear",
     how: str = "crop",
     focus: tuple[float, float] = (0.5, 0.5),
     **settings: Any,
@@ -56,15 +59,17 @@ def animate(
     7
     """
     # what is asked for is looked at first: loading may mean a download
-    seed = _checked_seed(seed)
-    settings = {"guidance": guidance, **settings}
-    Settings.of(settings)
+    if not isinstance(guidance, str) and isinstance(guidance, Iterable):
+        guidance = tuple(guidance)
+    values = {"guidance": guidance, **settings}
+    check_request(values, seed=seed, how=how, focus=focus, on_step=on_step)
     picture = open_image(image)
     if isinstance(pipeline, (str, os.PathLike)):
         pipeline = load(pipeline)
     _check_pipeline(pipeline)
+    seed = random.SystemRandom().randrange(2**32) if seed is None else int(seed)
     origin = origin_of(pipeline)
-    settings = _resolved(settings, pipeline, origin, picture.size)
+    settings = _resolved(values, pipeline, origin, picture.size)
     picture = fit(picture, settings.height, settings.width, how, focus)
     frames = _run(pipeline, picture, settings, seed, progress, on_step)
     request = {
@@ -82,6 +87,40 @@ def animate(
     return Clip(frames, settings.fps, recipe, [picture])
 
 
+def check_request(
+    values: Mapping[str, Any],
+    *,
+    seed: int | None = None,
+    how: str = "crop",
+    focus: tuple[float, float] = (0.5, 0.5),
+    on_step: OnStep | None = None,
+) -> None:
+    """Make sure that an animation can be asked for in this way, before anything is loaded.
+
+    >>> check_request({"fps": 0})
+    Traceback (most recent call last):
+    ValueError: fps is 0; 1–240 is allowed. Try 7; clip.at(fps=…) changes the playback alone.
+    """
+    known = [field.name for field in fields(Settings)]
+    own = [name for name in inspect.signature(animate).parameters if name != "settings"]
+    for name in values:
+        if name not in known:
+            near = did_you_mean(name, [*known, *own])
+            raise TypeError(
+                f"animate has no {name!r}.{near} There are: {', '.join([*own, *known])}."
+            )
+    Settings.of(values)
+    check_fit(how, focus)
+    if on_step is not None and not callable(on_step):
+        raise TypeError(f"on_step is {on_step!r}; it is a function of (step, total, preview).")
+    if seed is None:
+        return
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed is {seed!r}; it is a whole number, or None to draw one.")
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed is {seed}; 0–{MAX_SEED} is allowed.")
+
+
 def _resolved(
     values: dict[str, Any], pipeline: Any, origin: Origin, size: tuple[int, int]
 ) -> Settings:
@@ -96,12 +135,6 @@ def _resolved(
         aspect = width / height
         height = settings.height or max(step, round(settings.width / aspect / step) * step)
         width = settings.width or max(step, round(settings.height * aspect / step) * step)
-    for name, side in (("height", height), ("width", width)):
-        if side % 8:
-            raise ValueError(
-                f"{name} is {side}; it must divide by 8. Try {round(side / 8) * 8}, or better a "
-                "multiple of 64."
-            )
     num_frames = settings.num_frames or pipeline.unet.config.num_frames
     chunk = settings.decode_chunk_size or (origin.preset and origin.preset.decode_chunk_size)
     return replace(
@@ -126,24 +159,31 @@ def _run(
 
     steps = settings.num_inference_steps
     curve = settings.curve()
-    scales = curve or [settings.min_guidance_scale, settings.max_guidance_scale]
-    preview = Preview(pipeline.scheduler)
+    low, high = settings.min_guidance_scale, settings.max_guidance_scale
+    if curve is not None:
+        low, high = min(curve), max(curve)
+    if high > 1 >= float(torch.tensor(high).to(pipeline.unet.dtype)):
+        high = 1.0  # diffusers asks the number whether to guide, then what the dtype makes of it
+    before = None
 
     def after_step(_, step: int, timestep, tensors: dict[str, "torch.Tensor"]) -> dict:
-        preview.update(step, tensors["latents"])
+        nonlocal before
+        sigmas = sigmas_at(pipeline.scheduler, step)
+        preview = Preview(before, tensors["latents"], *sigmas)
+        before = preview.after
         on_step(step + 1, steps, preview.picture)
         return {}
 
-    with _borrowed(pipeline, curve, progress) as borrowed:
+    with borrowed(pipeline, curve, progress) as lent:
         try:
-            frames = borrowed(
+            frames = lent(
                 picture,
                 height=settings.height,
                 width=settings.width,
                 num_frames=settings.num_frames,
                 num_inference_steps=steps,
-                min_guidance_scale=scales[0] if curve is None else min(scales),
-                max_guidance_scale=max(scales),
+                min_guidance_scale=min(low, high),
+                max_guidance_scale=high,
                 fps=settings.fps,
                 motion_bucket_id=settings.motion_bucket_id,
                 noise_aug_strength=settings.noise_aug_strength,
@@ -157,44 +197,6 @@ def _run(
                 raise _not_enough_memory(pipeline, settings) from error
             raise
     return _checked_frames(frames, picture, settings, pipeline)
-
-
-@contextmanager
-def _borrowed(pipeline: Any, curve: list[float] | None, progress: bool) -> Iterator[Any]:
-    """Lend the pipeline with our guidance and progress, and give it back as it was.
-
-    An interrupt may strike at any moment: also while diffusers holds a half-precision VAE in
-    fp32 to encode, or a model of several on the GPU.
-    """
-    kind = type(pipeline)
-    bar = getattr(pipeline, "_progress_bar_config", {})
-    vae_dtype = pipeline.vae.dtype
-    try:
-        if curve is not None:
-            pipeline.__class__ = _with_guidance(kind, curve)
-        if not progress:
-            pipeline.set_progress_bar_config(**bar | {"disable": True})
-        yield pipeline
-    except BaseException:
-        if pipeline.vae.dtype != vae_dtype:
-            pipeline.vae.to(vae_dtype)
-        pipeline.maybe_free_model_hooks()
-        raise
-    finally:
-        pipeline.__class__ = kind
-        pipeline._progress_bar_config = bar
-
-
-def _with_guidance(kind: type, curve: list[float]) -> type:
-    """Make a kind of pipeline whose guidance follows the curve, once diffusers has set its own."""
-
-    def guidance_scale(self):
-        scale = self._guidance_scale  # a number at first, then a tensor (1, frames, 1, 1, 1)
-        if isinstance(scale, (int, float)):
-            return scale
-        return scale.new_tensor(curve).reshape(scale.shape)
-
-    return type(kind.__name__, (kind,), {"guidance_scale": property(guidance_scale)})
 
 
 def _checked_frames(
@@ -221,7 +223,7 @@ def _checked_frames(
 def _not_enough_memory(pipeline: Any, settings: Settings) -> NotEnoughMemory:
     preset = origin_of(pipeline).preset
     names = list(PRESETS)
-    smaller = names[names.index(preset.name) + 1 :] if preset else names[1:]
+    smaller = names[names.index(preset.name) + 1 : -1] if preset and preset.peak_gib else []
     cures = [f"load it with memory={smaller[0]!r}"] if smaller else []
     if settings.decode_chunk_size > 1:
         cures.append(f"decode_chunk_size={max(1, settings.decode_chunk_size // 2)}")
@@ -263,13 +265,3 @@ def _check_pipeline(pipeline: Any) -> None:
             f"The pipeline is a {type(pipeline).__name__}; animate needs a "
             "StableVideoDiffusionPipeline, such as load('svd-xt'), or a model's name."
         )
-
-
-def _checked_seed(seed: Any) -> int:
-    if seed is None:
-        return random.SystemRandom().randrange(2**32)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed is {seed!r}; it is a whole number, or None to draw one.")
-    if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"seed is {seed}; 0–{MAX_SEED} is allowed.")
-    return int(seed)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from .memory import PRESETS
 from .models import MODELS
 from .settings import LIMITS, Settings
 from .storage import Bundle
-from .video import ENCODERS
+from .video import ENCODERS, check_format
 
+MADE_BY = f"svdkit {__version__}"
+INPUT = re.compile(r"\.input(-\d+)?\.png$")  # what a saved clip keeps of its picture
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
@@ -24,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name ...
     0
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a console that has no × shows ?, and goes on
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -37,18 +43,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Animate the sample picture with tiny, and show where the result is."""
+    from PIL.PngImagePlugin import PngInfo
+
     from . import animate, load, sample_image, show_frames
 
     start = time.perf_counter()
     print("svdkit demo: the sample picture, animated by the model that comes with svdkit.")
     video, sheet = options.out / "demo.mp4", options.out / "demo.png"
-    for file in (video, sheet):
-        if file.exists() and not Bundle(video).is_ours():
-            raise FileExistsError(f"{str(file)!r} is there already; name a folder with --out.")
+    Bundle(video).check_free()
+    if sheet.exists() and MADE_BY.encode() not in sheet.read_bytes():
+        raise FileExistsError(f"{str(sheet)!r} is there already; name a folder with --out.")
     pipeline = load("tiny")
     clip = animate(sample_image(), pipeline, seed=options.seed)
     clip.save(video)
-    show_frames(clip).save(sheet)
+    mark = PngInfo()
+    mark.add_text("Software", MADE_BY)
+    show_frames(clip).save(sheet, pnginfo=mark)
     seconds = time.perf_counter() - start
     settings = clip.recipe["request"]["settings"]
     print(
@@ -72,11 +82,17 @@ def demo(options: argparse.Namespace) -> int:
 def animate_pictures(options: argparse.Namespace) -> int:
     """Animate pictures, and folders of them; one that fails does not stop the others."""
     from . import animate, load
+    from .animation import check_request
 
     settings = {name: getattr(options, name) for name in LIMITS}
-    Settings.of(settings)  # a bad value is told before a model is loaded
+    settings["guidance"] = options.guidance
+    # what is wrong is told now, and not after a download or ten minutes of work
+    check_request(settings, seed=options.seed, how=options.how, focus=options.focus)
     pictures = _pictures(options.images)
     targets = _targets(pictures, options.out)
+    for target in targets:
+        check_format(target.suffix.lower(), settings["fps"] or Settings.fps)
+        Bundle(target).check_free(overwrite=options.overwrite)
     pipeline = load(options.model, memory=options.memory, device=options.device)
     failed = 0
     for picture, target in zip(pictures, targets, strict=True):
@@ -85,7 +101,6 @@ def animate_pictures(options: argparse.Namespace) -> int:
                 picture,
                 pipeline,
                 seed=options.seed,
-                guidance=options.guidance,
                 how=options.how,
                 focus=options.focus,
                 **settings,
@@ -178,9 +193,12 @@ def _pictures(images: list[str]) -> list[Path]:
     found = []
     for image in map(Path, images):
         if not image.is_dir():
+            if not image.exists():
+                raise FileNotFoundError(f"{str(image)!r} is not there; name a picture or a folder.")
             found.append(image)
             continue
-        inside = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
+        files = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
+        inside = [file for file in files if not INPUT.search(file.name)]
         if not inside:
             raise ValueError(f"The folder {str(image)!r} holds no picture ({', '.join(PICTURES)}).")
         found += inside

@@ -1,48 +1,58 @@
 """Clip: frames, a playback rate, and the recipe that made them."""
 
 import base64
-import copy
-import hashlib
 import html
 import json
 import math
+import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from PIL import Image
 
 from . import __version__, video
-from .storage import Bundle
+from .frames import checked_frames, sha256_of_frames, size_of
+from .images import open_image
+from .storage import ABOUT_THE_FILE, Bundle, as_path
 
 DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
-ABOUT_THE_FILE = ("svdkit", "fps", "frames")  # what its json says besides the recipe
+DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Clip:
     """A short film: uint8 RGB frames (n, height, width, 3), a playback fps, and its recipe.
 
-    A clip is a value: its frames cannot be written to, and every method gives a new clip.
+    A clip is a value: it cannot be changed, and every method gives a new one.
 
     >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8), fps=12)
     >>> clip[2:]
     Clip(4 frames, 64×112, 12 fps, 0.3 s)
     """
 
-    def __init__(
-        self,
-        frames: "np.ndarray | Iterable[Image.Image]",
-        fps: float = 7,
-        recipe: dict[str, Any] | None = None,
-        inputs: Sequence[Image.Image] = (),
-    ):
-        self.frames = _checked_frames(frames)
-        self.fps = _checked_fps(fps)
-        self.recipe = copy.deepcopy(recipe or {})
-        self.inputs = tuple(inputs)  # the fitted pictures that it was made from
+    frames: np.ndarray
+    """uint8, (n, height, width, 3); also made of a list of PIL pictures."""
+    fps: float = 7
+    """Frames a second in playback."""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """How it was made, as plain JSON."""
+    inputs: tuple[Image.Image, ...] = ()
+    """The fitted pictures that it was made from."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "frames", checked_frames(self.frames))
+        object.__setattr__(self, "fps", _checked_fps(self.fps))
+        object.__setattr__(self, "recipe", _plain_json(self.recipe))
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.frames.flags.writeable = False  # which pickle forgets
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -50,7 +60,11 @@ class Clip:
     def __iter__(self) -> Iterator[Image.Image]:
         return (Image.fromarray(frame) for frame in self.frames)
 
-    def __getitem__(self, which: int | slice) -> "Image.Image | Clip":
+    @overload
+    def __getitem__(self, which: SupportsIndex) -> Image.Image: ...
+    @overload
+    def __getitem__(self, which: slice) -> "Clip": ...
+    def __getitem__(self, which):
         """Give one frame as a picture, or some frames as a clip.
 
         >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
@@ -60,7 +74,7 @@ class Clip:
         if isinstance(which, slice):
             start, stop, step = which.indices(len(self))
             return self._edited(self.frames[which], "slice", start=start, stop=stop, step=step)
-        return Image.fromarray(self.frames[which])
+        return Image.fromarray(self.frames[operator.index(which)])
 
     def __add__(self, other: "Clip") -> "Clip":
         """Join two clips of one size; the playback rate is the first one's.
@@ -76,10 +90,10 @@ class Clip:
                 f"Clips of {size_of(self.frames)} and {size_of(other.frames)} pixels cannot be "
                 "joined; make both at one height and width."
             )
-        joined = Clip(np.concatenate([self.frames, other.frames]), self.fps)
-        joined.recipe = {"steps": [*steps_of(self.recipe), *steps_of(other.recipe)]}
-        joined.inputs = self.inputs + other.inputs
-        return joined._edited(joined.frames, "join", lengths=[len(self), len(other)])
+        frames = np.concatenate([self.frames, other.frames])
+        both = {"steps": [*steps_of(self.recipe), *steps_of(other.recipe)]}
+        joined = Clip(frames, self.fps, both, self.inputs + other.inputs)
+        return joined._edited(frames, "join", lengths=[len(self), len(other)])
 
     def __repr__(self) -> str:
         return f"Clip({self._description})"
@@ -124,9 +138,9 @@ class Clip:
         >>> len(Clip(np.zeros((6, 64, 112, 3), np.uint8)).repeat(3))
         18
         """
-        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+        if isinstance(times, bool) or not isinstance(times, (int, np.integer)) or times < 1:
             raise ValueError(f"times is {times!r}; a whole number from 1 is needed, 2 plays twice.")
-        return self._edited(np.tile(self.frames, (times, 1, 1, 1)), "repeat", times=times)
+        return self._edited(np.tile(self.frames, (times, 1, 1, 1)), "repeat", times=int(times))
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         """Save as .mp4, .webm, .gif or .webp, or without a suffix as a folder of PNG frames.
@@ -140,24 +154,28 @@ class Clip:
         >>> clip.save(Path(mkdtemp(), "dark.gif")).name
         'dark.gif'
         """
-        path = Path(path).expanduser()
+        path = as_path(path)
         suffix = path.suffix.lower()
         if suffix and suffix not in video.ENCODERS:
             raise ValueError(
                 f"{path.name!r} ends in {path.suffix!r}; a clip is saved as "
-                f"{', '.join(video.ENCODERS)}, or without a suffix as a folder of PNG frames."
+                f"{', '.join(video.ENCODERS)}, or under a name without a dot as a folder of PNG "
+                "frames."
             )
-        about = {"svdkit": __version__, "fps": self.fps, "frames": list(self.frames.shape[:3])}
-        with Bundle(path).draft(overwrite=overwrite) as draft:
+        size = list(self.frames.shape[:3])
+        file = {"fps": self.fps, "frames": size, "pictures": len(self.inputs)}
+        with Bundle(path).draft(pictures=len(self.inputs), overwrite=overwrite) as draft:
             if suffix:
                 draft.path.write_bytes(video.encode(self.frames, self.fps, suffix))
+                file["sha256"] = draft.fingerprint()
             else:
                 draft.path.mkdir()
                 for number, frame in enumerate(self):
                     frame.save(draft.path / f"frame_{number:04d}.png")
             for number, picture in enumerate(self.inputs):
-                picture.save(draft.input(number))
-            draft.recipe.write_text(json.dumps(about | self.recipe, indent=2), encoding="utf-8")
+                picture.save(draft.picture(number))
+            about = self.recipe | {"svdkit": __version__, "file": file}
+            draft.recipe.write_text(json.dumps(about, indent=2), encoding="utf-8")
         return path
 
     @classmethod
@@ -169,18 +187,17 @@ class Clip:
         >>> Clip.open(saved)
         Clip(6 frames, 64×112, 7 fps, 0.9 s)
         """
-        path = Path(path).expanduser()
+        path = as_path(path)
         if not path.exists():
             raise FileNotFoundError(f"{str(path)!r} is not there; give the path of a saved clip.")
         bundle = Bundle(path)
-        about = bundle.read_recipe()
-        frames, fps = _read_folder(path) if path.is_dir() else video.decode(path)
-        if "frames" in about:  # a video of odd size is stored one pixel larger
-            _, height, width = about["frames"]
-            frames = frames[:, :height, :width]
+        about = bundle.read()
+        file = about.get("file", {})
+        frames, fps = _read_folder(bundle) if bundle.is_folder else video.decode(path)
+        frames = _as_recorded(frames, file.get("frames"), bundle)
         recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
-        pictures = [Image.open(file).convert("RGB") for file in bundle.inputs()]
-        return cls(frames, about.get("fps", fps), recipe, pictures)
+        pictures = [open_image(bundle.picture(n)) for n in range(file.get("pictures", 0))]
+        return cls(frames, file.get("fps", fps), recipe, tuple(pictures))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         poster = base64.b64encode(video.still(self.frames[0])).decode()
@@ -229,26 +246,6 @@ class Clip:
         return f"{frames}, {size_of(self.frames)}, {self.fps:g} fps, {self.duration:.1f} s"
 
 
-def sha256_of_frames(frames: np.ndarray) -> str:
-    """Give the fingerprint of frames: their shape and every byte.
-
-    >>> sha256_of_frames(np.zeros((1, 2, 2, 3), np.uint8))[:8]
-    '80e12d46'
-    """
-    digest = hashlib.sha256(str(frames.shape).encode())
-    digest.update(np.ascontiguousarray(frames))
-    return digest.hexdigest()
-
-
-def size_of(frames: np.ndarray) -> str:
-    """Say the height × width of frames in pixels.
-
-    >>> size_of(np.zeros((6, 64, 112, 3), np.uint8))
-    '64×112'
-    """
-    return f"{frames.shape[1]}×{frames.shape[2]}"
-
-
 def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """List the steps of a recipe, oldest first: a recipe of one step is that step itself.
 
@@ -258,21 +255,12 @@ def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     return recipe.get("steps", [recipe] if recipe else [])
 
 
-def _checked_frames(frames: Any) -> np.ndarray:
-    if not isinstance(frames, np.ndarray):
-        pictures = [np.asarray(f.convert("RGB") if hasattr(f, "convert") else f) for f in frames]
-        sizes = sorted({picture.shape for picture in pictures})
-        if len(sizes) != 1:
-            raise ValueError(f"The frames have sizes {sizes}; one size, and a frame, are needed.")
-        frames = np.stack(pictures)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
-        raise ValueError(
-            f"The frames are {frames.dtype} of shape {frames.shape}; uint8 of shape (frames, "
-            "height, width, 3), none of them 0, is needed. Floats 0–1: (255 * x).astype('uint8')."
-        )
-    frames = frames.view()
-    frames.flags.writeable = False
-    return frames
+def _plain_json(recipe: Any) -> dict[str, Any]:
+    """Copy a recipe, and make sure that it can be written as JSON."""
+    try:
+        return json.loads(json.dumps(dict(recipe or {})))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"A recipe is a dict of plain JSON values: {error}.") from error
 
 
 def _checked_fps(fps: Any) -> float:
@@ -282,8 +270,23 @@ def _checked_fps(fps: Any) -> float:
     return int(number) if number == int(number) else number
 
 
-def _read_folder(path: Path) -> tuple[np.ndarray, float]:
-    files = sorted(path.glob("frame_*.png"))
+def _read_folder(bundle: Bundle) -> tuple[np.ndarray, float]:
+    files = bundle.frames()
     if not files:
-        raise ValueError(f"The folder {str(path)!r} holds no frames: there is no frame_0000.png.")
-    return _checked_frames([Image.open(file) for file in files]), 7
+        raise ValueError(f"The folder {str(bundle.path)!r} holds no frames: no frame_0000.png.")
+    return checked_frames([open_image(file) for file in files]), 7
+
+
+def _as_recorded(frames: np.ndarray, recorded: list[int] | None, bundle: Bundle) -> np.ndarray:
+    """Cut off what an odd size was padded by; refuse a recipe that is of another video."""
+    if recorded is None:
+        return frames
+    count, height, width = recorded
+    padding = (frames.shape[1] - height, frames.shape[2] - width)
+    if len(frames) != count or not set(padding) <= {0, 1}:
+        raise ValueError(
+            f"{str(bundle.path)!r} holds {len(frames)} frames of {size_of(frames)}, and its recipe "
+            f"tells of {count} of {height}×{width}: a part is missing, or it is another video's "
+            f"recipe. Move {str(bundle.recipe)!r} away to open what is there."
+        )
+    return frames[:, :height, :width]

@@ -17,7 +17,7 @@ DTYPES = {
 }
 
 
-def pick_device(device: str | None = None, memory: str = "auto") -> str:
+def pick_device(device: "str | torch.device | None" = None, memory: str = "auto") -> str:
     """Choose where to run: what is asked for if it is there, else cuda, mps or cpu, the first.
 
     >>> pick_device("cpu")
@@ -29,7 +29,7 @@ def pick_device(device: str | None = None, memory: str = "auto") -> str:
         if memory == "cpu":
             return "cpu"
         if torch.cuda.is_available():
-            return "cuda"
+            return _numbered("cuda")
         return "mps" if torch.backends.mps.is_available() else "cpu"
     device = str(device)
     kind = device.partition(":")[0]
@@ -41,7 +41,18 @@ def pick_device(device: str | None = None, memory: str = "auto") -> str:
             f"device is {device!r}, and torch {torch.__version__} sees no {kind} here. Use "
             "device='cpu'; in Colab, Runtime > Change runtime type gives a GPU."
         )
-    return device
+    return _numbered(device) if kind == "cuda" else device
+
+
+def _numbered(device: str) -> str:
+    """Give the one name of a CUDA device: "cuda" is the current one's other name."""
+    import torch
+
+    _, _, number = device.partition(":")
+    count = torch.cuda.device_count()
+    if number and int(number) >= count:
+        raise ValueError(f"device is {device!r}, and there are {count}: cuda:0–cuda:{count - 1}.")
+    return f"cuda:{number or torch.cuda.current_device()}"
 
 
 def pick_dtype(dtype: "str | torch.dtype | None", device: str) -> "torch.dtype":

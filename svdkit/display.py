@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .clips import Clip, size_of
+from .clips import Clip
+from .frames import size_of
 
 GAP = 4  # pixels between pictures
 PAPER, INK = "white", "#222"
@@ -29,6 +30,7 @@ def show_frames(clip: Clip, *, columns: int | None = None, width: int = 160) -> 
     >>> show_frames(Clip(np.zeros((6, 64, 112, 3), np.uint8)), columns=3).size
     (492, 226)
     """
+    _check_clip(clip)
     columns = _checked_columns(columns, len(clip), default=min(7, len(clip)))
     if not 16 <= width <= 4096:
         raise ValueError(f"width is {width}; a frame takes 16–4096 pixels on the sheet.")
@@ -52,9 +54,8 @@ def show_clips(clips: Mapping[str, Clip] | Iterable[Clip], *, columns: int | Non
         titled = {str(number): clip for number, clip in enumerate(clips)}
     if not titled:
         raise ValueError("There are no clips to show.")
-    for title, clip in titled.items():
-        if not isinstance(clip, Clip):
-            raise TypeError(f"{title!r} is a {type(clip).__name__}; show_clips takes clips.")
+    for clip in titled.values():
+        _check_clip(clip)
     return Grid(titled, _checked_columns(columns, len(titled), default=min(3, len(titled))))
 
 
@@ -66,6 +67,10 @@ def compare_clips(a: Clip, b: Clip, *, titles: tuple[str, str] = ("a", "b")) -> 
     >>> compare_clips(dark, dark)
     Grid(a, b, no difference)
     """
+    _check_clip(a)
+    _check_clip(b)
+    if len(set(titles)) != 2:
+        raise ValueError(f"titles is {titles!r}; two different ones are needed.")
     if a.frames.shape[1:] != b.frames.shape[1:]:
         raise ValueError(
             f"Frames of {size_of(a.frames)} and {size_of(b.frames)} pixels cannot be compared; "
@@ -120,7 +125,7 @@ class Grid:
     """
 
     def __init__(self, clips: Mapping[str, Clip], columns: int):
-        self.clips = dict(clips)
+        self.clips = {str(title): clip for title, clip in clips.items()}
         self.columns = columns
 
     def __repr__(self) -> str:
@@ -166,7 +171,8 @@ class Grid:
 def _sheet(pictures: list[tuple[str, Image.Image]], columns: int, width: int) -> Image.Image:
     font = ImageFont.load_default(size=max(10, width // 12))
     line = round(font.size * 1.4)
-    height = max(round(picture.height * width / picture.width) for _, picture in pictures)
+    heights = [max(1, round(picture.height * width / picture.width)) for _, picture in pictures]
+    height = max(heights)
     rows = math.ceil(len(pictures) / columns)
     size = (columns * (width + GAP), rows * (height + line + GAP))
     sheet = Image.new("RGB", size, PAPER)
@@ -174,7 +180,7 @@ def _sheet(pictures: list[tuple[str, Image.Image]], columns: int, width: int) ->
     for number, (title, picture) in enumerate(pictures):
         x = number % columns * (width + GAP)
         y = number // columns * (height + line + GAP)
-        scaled = picture.resize((width, round(picture.height * width / picture.width)))
+        scaled = picture.resize((width, heights[number]))
         sheet.paste(scaled, (x, y + line))
         draw.text((x + GAP, y), _shortened(title, font, width - GAP), INK, font)
     return sheet
@@ -186,6 +192,14 @@ def _shortened(title: str, font: Any, width: int) -> str:
     while title and font.getlength(title + "…") > width:
         title = title[:-1]
     return title + "…"
+
+
+def _check_clip(clip: Any) -> None:
+    if not isinstance(clip, Clip):
+        raise TypeError(
+            f"{clip!r:.60} is a {type(clip).__name__}, and a clip is needed; "
+            "Clip.open(path) opens one that was saved."
+        )
 
 
 def _checked_columns(columns: int | None, count: int, default: int) -> int:

@@ -1,5 +1,6 @@
 """A hub address or a folder → the files of one checkpoint, or an error that says what to do."""
 
+import errno
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 
 PIPELINE = "StableVideoDiffusionPipeline"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+STORAGE_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 WEIGHTS = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(?P<half>\.fp16)?(-\d+-of-\d+)?\.safetensors"
 )
@@ -40,9 +42,11 @@ def from_folder(folder: Path, *, half: bool) -> Checkpoint:
     Traceback (most recent call last):
     ValueError: '.' is no pipeline of diffusers: ...
     """
-    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
     index = folder / "model_index.json"
-    _check(str(folder), names, _read_json(index) if index.exists() else None)
+    deep = index.exists()  # without an index it may be any folder, with anything below it
+    files = folder.rglob("*") if deep else folder.iterdir()
+    names = [file.relative_to(folder).as_posix() for file in files if file.is_file()]
+    _check(str(folder), names, _read_json(index) if deep else None)
     return Checkpoint(folder, _variant(names, half))
 
 
@@ -88,6 +92,19 @@ def cached_folder(repo: str) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
+def is_cached(repo: str) -> bool:
+    """Whether the hub's cache keeps all of a checkpoint, in any precision.
+
+    >>> is_cached("nobody/nothing")
+    False
+    """
+    folder = cached_folder(repo)
+    try:
+        return folder is not None and bool(from_folder(folder, half=True))
+    except (OSError, ValueError):
+        return False
+
+
 def hub_answers(repo: str) -> bool:
     """Whether the hub can be asked for a checkpoint, within five seconds.
 
@@ -105,9 +122,12 @@ def hub_answers(repo: str) -> bool:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise damaged(path.parent, f"{path.name} is no valid JSON: {error}") from error
+    if not isinstance(index, dict):
+        raise damaged(path.parent, f"{path.name} is no index: {index!r:.40}.")
+    return index
 
 
 def damaged(folder: Path, why: str) -> OSError:
@@ -138,7 +158,7 @@ def _check(where: str, names: Iterable[str], index: dict[str, Any] | None) -> No
             f"{where!r} is a {index.get('_class_name')}; animating needs a {PIPELINE}, such as "
             "'svd-xt'."
         )
-    for part, (library, kind) in _parts(index):
+    for part, (library, kind) in _parts(index).items():
         if library not in ("diffusers", "transformers"):
             raise ValueError(
                 f"{where!r} wants {library}.{kind} for its {part}: code of its own, which svdkit "
@@ -173,8 +193,13 @@ def _seen(names: list[str]) -> str:
     return f"It holds {', '.join(sorted(names)[:3])}."
 
 
-def _parts(index: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    return [(name, kind) for name, kind in index.items() if isinstance(kind, list) and all(kind)]
+def _parts(index: dict[str, Any]) -> dict[str, list[str]]:
+    """Pick the parts of a pipeline out of its index: those that name a library and a class."""
+    return {
+        name: kind
+        for name, kind in index.items()
+        if isinstance(kind, list) and len(kind) == 2 and all(kind)
+    }
 
 
 def _weights(names: Iterable[str]) -> dict[str, dict[str | None, list[str]]]:
@@ -221,7 +246,7 @@ def _make_sure_of_room(repo: str, sizes: dict[str, int]) -> None:
 
 def _teaching(repo: str, error: Exception, hint: str) -> Exception:
     """Turn any failure of the hub into an error that says what to do."""
-    from huggingface_hub import get_token
+    from huggingface_hub import constants, get_token
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     response = getattr(error, "response", None)
@@ -243,6 +268,12 @@ def _teaching(repo: str, error: Exception, hint: str) -> Exception:
             f"The hub refused your token for {repo} (status {status}): it is mistyped, expired or "
             f"not allowed to read. {SET_A_TOKEN}"
         )
+    if isinstance(error, OSError) and error.errno in STORAGE_TROUBLES:
+        return OSError(
+            error.errno,
+            f"{repo} cannot be kept in {constants.HF_HUB_CACHE!r} ({error.strerror}); make room or "
+            "allow writing there, or set HF_HOME to another folder.",
+        )
     if isinstance(error, RepositoryNotFoundError):
         return ValueError(
             f"There is no {repo!r} on the hub, or it is private and no token of yours opens it."
@@ -251,5 +282,6 @@ def _teaching(repo: str, error: Exception, hint: str) -> Exception:
     return ConnectionError(
         f"The hub cannot be asked for {repo}, and it is not in the cache "
         f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}). "
-        "Connect, and unset HF_HUB_OFFLINE; 'tiny' needs no network."
+        f"Connect{', and unset HF_HUB_OFFLINE' if constants.HF_HUB_OFFLINE else ''}; 'tiny' needs "
+        "no network."
     )

@@ -2,6 +2,7 @@
 
 import io
 import math
+import numbers
 import os
 import struct
 import warnings
@@ -37,7 +38,7 @@ def open_image(source: ImageLike, *, background: str = "white") -> "Image.Image"
     from PIL import Image, ImageOps
 
     if isinstance(source, Image.Image):
-        image = source
+        image = _loaded(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         image = _decoded(io.BytesIO(source), f"{len(source)} bytes")
     elif isinstance(source, (str, os.PathLike)) or hasattr(source, "read_bytes"):
@@ -66,12 +67,9 @@ def fit(
     """
     from PIL import Image
 
+    check_fit(how, focus)
     image = open_image(image)
-    focus = _checked_focus(focus)
-    for name, side in (("height", height), ("width", width)):
-        if isinstance(side, bool) or int(side) != side or not 1 <= side <= 16384:
-            raise ValueError(f"{name} is {side}; a whole number of pixels, 1–16384, is needed.")
-    size = (int(width), int(height))
+    size = (_checked_side("width", width), _checked_side("height", height))
     if how == "stretch":
         return image.resize(size, Image.Resampling.LANCZOS)
     if how == "crop":
@@ -82,15 +80,30 @@ def fit(
         # a box in fractions of pixels: one resampling, no rounding of the crop
         box = (left, top, min(left + kept[0], image.width), min(top + kept[1], image.height))
         return image.resize(size, Image.Resampling.LANCZOS, box=box)
-    if how == "pad":
-        scale = min(size[0] / image.width, size[1] / image.height)
-        inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        canvas = Image.new("RGB", size)
-        room = (size[0] - inner[0], size[1] - inner[1])
-        place = (round(room[0] * focus[0]), round(room[1] * focus[1]))
-        canvas.paste(image.resize(inner, Image.Resampling.LANCZOS), place)
-        return canvas
-    raise ValueError(f"how is {how!r}; it is one of {', '.join(FIT_WAYS)}.")
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    canvas = Image.new("RGB", size)
+    room = (size[0] - inner[0], size[1] - inner[1])
+    place = (round(room[0] * focus[0]), round(room[1] * focus[1]))
+    canvas.paste(image.resize(inner, Image.Resampling.LANCZOS), place)
+    return canvas
+
+
+def check_fit(how: str, focus: tuple[float, float]) -> None:
+    """Make sure that a picture can be fitted in this way.
+
+    >>> check_fit("pad", (0.5, 2))
+    Traceback (most recent call last):
+    ValueError: focus is (0.5, 2); it is (x, y) in fractions 0–1, like (0.5, 0.3).
+    """
+    if how not in FIT_WAYS:
+        raise ValueError(f"how is {how!r}; it is one of {', '.join(FIT_WAYS)}.")
+    try:
+        x, y = (float(f) for f in focus)
+    except (TypeError, ValueError):
+        x = y = math.nan
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"focus is {focus!r}; it is (x, y) in fractions 0–1, like (0.5, 0.3).")
 
 
 def natural_frame(
@@ -113,14 +126,15 @@ def natural_frame(
 
 
 def _opened(source: Any) -> tuple[io.BytesIO, str]:
-    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(source)
-    if str(name).startswith(("http://", "https://")):
+    name = str(source)
+    if name.startswith(("http://", "https://")):
         raise ValueError(f"{name} is a web address; save the picture and give its path.")
-    path = Path(name).expanduser() if isinstance(source, (str, os.PathLike)) else source
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
+    # a bundled file may be of another kind than Path, inside a zip
+    path = Path(os.path.expanduser(source)) if isinstance(source, (str, os.PathLike)) else source
+    if not _is_there(path):
+        what = "is a folder" if _is_there(path, folder=True) else "is not there"
         raise FileNotFoundError(
-            f"{name!r} {what}; give the path of a picture, for instance 'kite.jpg'. Relative "
+            f"{name!r:.200} {what}; give the path of a picture, for instance 'kite.jpg'. Relative "
             f"paths start at the current folder."
         )
     return io.BytesIO(path.read_bytes()), repr(name)
@@ -131,13 +145,12 @@ def _decoded(stream: io.BytesIO, name: str) -> "Image.Image":
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # a warning from 89 million pixels on, as phones take them, an error from twice that
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(stream)
             image.load()
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{name} unfolds to more pixels than any camera's ({error}); scale it down first."
-        ) from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} is too large to open ({error}); scale it down first.") from error
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{name} is no picture that Pillow can read; PNG, JPEG, WebP, TIFF, GIF and BMP work."
@@ -156,11 +169,17 @@ def _to_rgb(image: "Image.Image", background: str) -> "Image.Image":
         image = Image.fromarray(_as_bytes(_array(image)))
     elif image.mode in ("I", "F"):
         values = _array(image)
-        deep = image.mode == "I" and values.max(initial=0) > 255
+        deep = image.mode == "I" and values.min() >= 0 and 255 < values.max() <= 65535
         image = Image.fromarray(_as_bytes(values.astype("uint16") if deep else values))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, (*ImageColor.getrgb(background)[:3], 255))
+        try:
+            colour = ImageColor.getrgb(background)[:3]
+        except ValueError as error:
+            raise ValueError(
+                f"background is {background!r}; a colour is needed, like 'white' or '#ffcc00'."
+            ) from error
+        canvas = Image.new("RGBA", image.size, (*colour, 255))
         return Image.alpha_composite(canvas, image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
@@ -221,14 +240,26 @@ def _as_bytes(values: "np.ndarray") -> "np.ndarray":
     )
 
 
-def _checked_focus(focus: Any) -> tuple[float, float]:
+def _checked_side(name: str, side: Any) -> int:
+    number = side if isinstance(side, numbers.Real) and not isinstance(side, bool) else math.nan
+    if not 1 <= number <= 16384 or number != int(number):
+        raise ValueError(f"{name} is {side!r}; a whole number of pixels, 1–16384, is needed.")
+    return int(number)
+
+
+def _is_there(path: Any, *, folder: bool = False) -> bool:
     try:
-        x, y = (float(f) for f in focus)
-    except (TypeError, ValueError):
-        x = y = math.nan
-    if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise ValueError(f"focus is {focus!r}; it is (x, y) in fractions 0–1, like (0.5, 0.3).")
-    return x, y
+        return path.is_dir() if folder else path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL in it
+        return False
+
+
+def _loaded(image: "Image.Image") -> "Image.Image":
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise ValueError(f"The PIL picture is damaged: {error}. Open it anew.") from error
+    return image
 
 
 def _clamped(value: float, high: float) -> float:

@@ -125,7 +125,7 @@ def checked_memory(memory: str, device: str) -> str:
     Traceback (most recent call last):
     ValueError: memory='offload_models' and device='cpu' exclude each other: ...
     """
-    if memory != "auto" and memory not in PRESETS:
+    if not isinstance(memory, str) or memory not in ("auto", *PRESETS):
         raise ValueError(
             f"memory is {memory!r}; it is auto or one of {', '.join(PRESETS)}."
             f"{did_you_mean(memory, PRESETS)}"
@@ -172,7 +172,11 @@ def free_gpu_gib(device: str = "cuda") -> float:
     """
     import torch
 
-    return torch.cuda.mem_get_info(device)[0] / 2**30 if torch.cuda.is_available() else 0.0
+    if not torch.cuda.is_available():
+        return 0.0
+    # what torch keeps for later is as good as free
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return (torch.cuda.mem_get_info(device)[0] + idle) / 2**30
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -183,7 +187,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     import torch
 
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
+    words = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate mem")
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, (RuntimeError, OSError)) and any(word in str(error) for word in words)
+    ):
+        return True
+    earlier = error.__cause__ or error.__context__  # the libraries wrap it in errors of their own
+    return earlier is not None and is_out_of_memory(earlier)

@@ -12,8 +12,17 @@ from weakref import WeakKeyDictionary
 from . import hub
 from .architectures import build
 from .devices import pick_device, pick_dtype
-from .memory import PRESETS, Preset, checked_memory, free_gpu_gib, preset_for
+from .memory import (
+    PRESETS,
+    NotEnoughMemory,
+    Preset,
+    checked_memory,
+    free_gpu_gib,
+    is_out_of_memory,
+    preset_for,
+)
 from .models import MODELS, Model, did_you_mean, find_model
+from .storage import as_path
 from .upstream import dtype_argument, feature_extractor, import_diffusers
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ class Origin:
     model: Model | None = None
     """Its row of MODELS, if it is one of them."""
     source: str = "unknown"
-    """Where its weights are from: hub, folder, bundled, random or unknown."""
+    """Where its weights are from: hub, folder, random or unknown."""
     revision: str | None = None
     preset: Preset | None = None
 
@@ -40,6 +49,8 @@ class Origin:
 class _Kept:
     key: tuple
     pipeline: "StableVideoDiffusionPipeline"
+    auto: tuple | None = None
+    """What was asked for besides the model, if "auto" chose it."""
 
 
 _kept: dict[str, _Kept] = {}  # by device: one pipeline resides on each
@@ -51,7 +62,7 @@ def load(
     name: str | os.PathLike = "auto",
     *,
     memory: str = "auto",
-    device: str | None = None,
+    device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     weights: str | None = None,
 ) -> "StableVideoDiffusionPipeline":
@@ -71,13 +82,18 @@ def load(
     memory = checked_memory(memory, device)
     if weights not in (None, "random"):
         raise ValueError(f"weights is {weights!r}; it is None (the trained ones) or 'random'.")
+    dtype = pick_dtype(dtype, device)
+    asked = (memory, device, dtype, weights)
     if name == "auto":
+        if device in _kept and _kept[device].auto == asked:  # its memory is not free, but its own
+            return _kept[device].pipeline
         name, why = _auto(device)
         print(f"auto: {name}, because {why}.")
-    dtype = pick_dtype(dtype, device)
-    row = find_model(str(name))
-    folder = None if row else _folder(name)
-    key = (str(folder or (row.name if row else name)), _age(folder), memory, device, dtype, weights)
+        auto = asked
+    else:
+        auto = None
+    row, folder = _find(name)
+    key = (folder or (row.name if row else name), _fingerprint(folder), *asked)
     if device in _kept and _kept[device].key == key:
         return _kept[device].pipeline
     if row and (row.bundled or weights == "random"):
@@ -99,7 +115,7 @@ def load(
             checkpoint = hub.from_hub(repo, half=half, hint=hint)
         _make_room(device)
         preset = preset_for(memory, device)
-        pipeline = _read(checkpoint, row, dtype)
+        pipeline = _read(checkpoint, dtype)
         origin = Origin(
             row.name if row else folder.name if folder else str(name),
             row,
@@ -107,10 +123,15 @@ def load(
             checkpoint.revision,
             preset,
         )
-    preset.apply(pipeline, device)
-    _kept[device] = _Kept(key, pipeline)
+    try:
+        preset.apply(pipeline, device)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _too_large(str(name), preset, device) from error
+        raise
+    _kept[device] = _Kept(key, pipeline, auto)
     _origins[pipeline] = origin
-    _tell_licence(row)
+    _tell_licence(row, origin)
     return pipeline
 
 
@@ -140,9 +161,7 @@ def origin_of(pipeline: "StableVideoDiffusionPipeline") -> Origin:
     return Origin(os.path.basename(name.rstrip("/\\")) if is_path else name)
 
 
-def _read(
-    checkpoint: hub.Checkpoint, row: Model | None, dtype: "torch.dtype"
-) -> "StableVideoDiffusionPipeline":
+def _read(checkpoint: hub.Checkpoint, dtype: "torch.dtype") -> "StableVideoDiffusionPipeline":
     pipeline_class = import_diffusers().StableVideoDiffusionPipeline
     config = checkpoint.folder / "feature_extractor" / "preprocessor_config.json"
     try:
@@ -155,18 +174,36 @@ def _read(
             feature_extractor=feature_extractor(preprocessor),
             **dtype_argument(dtype),
         )
-    except MemoryError:
+    except (ImportError, PermissionError):
         raise
     except Exception as error:  # safetensors, json, diffusers and torch each have their own
+        if is_out_of_memory(error):
+            raise NotEnoughMemory(
+                f"Memory ran out while {str(checkpoint.folder)!r} was read. Close other programs "
+                "and notebooks, or load it with dtype='float16', which halves it."
+            ) from error
         raise hub.damaged(checkpoint.folder, f"{type(error).__name__}: {error}") from error
 
 
-def _folder(name: str | os.PathLike) -> Path | None:
-    """Give the folder that a name means; None if it is a hub address."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
+def _too_large(name: str, preset: Preset, device: str) -> NotEnoughMemory:
+    names = list(PRESETS)
+    smaller = names[names.index(preset.name) + 1]
+    return NotEnoughMemory(
+        f"{name} does not fit on {device} with memory={preset.name!r}; try memory={smaller!r}, or "
+        "close what else uses the GPU."
+    )
+
+
+def _find(name: Any) -> tuple[Model | None, Path | None]:
+    """Find the row of MODELS and the folder that a name means; neither is a hub address."""
+    if not isinstance(name, (str, os.PathLike)) or not str(name):
+        raise TypeError(f"{name!r} is no model; give a name ({', '.join(MODELS)}) or a path.")
     text = str(name)
+    if isinstance(name, str) and text in MODELS:
+        return MODELS[text], None
+    path = as_path(name)
+    if path.is_dir():
+        return None, path.resolve()
     if path.suffix in hub.PICKLES:
         raise ValueError(
             f"{text!r} is a pickle, which can run any code when it is opened; svdkit reads "
@@ -178,8 +215,8 @@ def _folder(name: str | os.PathLike) -> Path | None:
             "its layout (unet/, vae/, image_encoder/ …), a hub address, or a name: "
             f"{', '.join(MODELS)}."
         )
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not text.startswith("."):
-        return None
+    if isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text):
+        return find_model(text), None
     known = [*MODELS, "auto"]
     raise ValueError(
         f"{text!r} is no model, hub address (owner/name) or folder that is there."
@@ -187,9 +224,12 @@ def _folder(name: str | os.PathLike) -> Path | None:
     )
 
 
-def _age(folder: Path | None) -> float | None:
-    """When a folder's files last changed: a checkpoint that was saved anew is loaded anew."""
-    return max((file.stat().st_mtime for file in folder.rglob("*")), default=0) if folder else None
+def _fingerprint(folder: Path | None) -> tuple | None:
+    """Tell one state of a folder from another: a checkpoint that was saved anew is loaded anew."""
+    if folder is None or not (folder / "model_index.json").exists():
+        return None
+    stats = [(file.name, file.lstat()) for file in sorted(folder.glob("*/*"))]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def _auto(device: str) -> tuple[str, str]:
@@ -210,7 +250,7 @@ def best_model(free_gib: float) -> tuple[str, str]:
     room = f"the GPU has {free_gib:.1f} GiB free"
     if free_gib < least:
         return "tiny", f"{room}, and {row.name} needs {least:.1f}"
-    if hub.cached_folder(row.repo):
+    if hub.is_cached(row.repo):
         return row.name, f"{room} and its weights are in the cache"
     if hub.hub_answers(row.repo):
         return row.name, f"{room} and the hub answers"
@@ -225,7 +265,9 @@ def _make_room(device: str) -> None:
     if kept is None:
         return
     if device != "cpu" and origin_of(kept.pipeline).preset == PRESETS["all_on_gpu"]:
-        kept.pipeline.to("cpu")  # its user may still hold it, and with it the GPU's memory
+        # its user may still hold it, and with it the GPU's memory
+        kept.pipeline.to("cpu")
+        print(f"{origin_of(kept.pipeline).name} leaves {device} for another model.")
     del kept
     gc.collect()
     if device.startswith("cuda"):
@@ -234,7 +276,9 @@ def _make_room(device: str) -> None:
         torch.mps.empty_cache()
 
 
-def _tell_licence(row: Model | None) -> None:
-    if row and row.licence.attribution and row.name not in _licences_told:
+def _tell_licence(row: Model | None, origin: Origin) -> None:
+    if row is None or origin.source == "random":  # no weights of theirs
+        return
+    if row.name not in _licences_told:
         _licences_told.add(row.name)
         print(f"{row.name}: {row.licence}")

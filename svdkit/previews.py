@@ -1,5 +1,6 @@
 """A quick look at latents while they are denoised: no decoder, one small matrix product."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,42 +17,46 @@ LATENT_TO_RGB = (
 )
 
 
+@dataclass(frozen=True)
 class Preview:
-    """The picture that a step is heading for, guessed from two successive noisy latents.
+    """The picture that a step is heading for, guessed from the latents on both sides of it.
 
-    >>> from svdkit.pipelines import load
-    >>> Preview(load("tiny", device="cpu").scheduler).step
-    -1
+    >>> import torch
+    >>> Preview(None, torch.zeros(1, 3, 4, 8, 8), 1.0, 0.5).picture().size
+    (8, 8)
     """
 
-    def __init__(self, scheduler: Any):
-        self.scheduler = scheduler
-        self.step = -1
-        self._before: torch.Tensor | None = None
-        self._latents: torch.Tensor | None = None
-
-    def update(self, step: int, latents: "torch.Tensor") -> None:
-        """Take the latents (1, frames, channels, height, width) after a step, counted from 0."""
-        self.step, self._before, self._latents = step, self._latents, latents
+    before: "torch.Tensor | None"
+    """Latents (1, frames, channels, height, width) before the step; None where not known."""
+    after: "torch.Tensor"
+    sigma: float
+    """Noise level before the step, and after it."""
+    next_sigma: float
 
     def picture(self) -> "Image.Image":
         """Draw the middle frame, a pixel for each latent."""
         import torch
         from PIL import Image
 
-        if self._latents is None:
-            raise ValueError("There is nothing to preview before the first step.")
-        clean = self._denoised()
-        frame = clean[0, clean.shape[1] // 2].float().cpu()
-        matrix = torch.tensor(LATENT_TO_RGB)
-        rgb = torch.einsum("chw,cr->hwr", frame[: len(matrix)], matrix)
-        pixels = ((rgb + 1) / 2).clamp(0, 1).mul(255).round().byte().numpy()
-        return Image.fromarray(pixels)
+        clean = self.denoised()
+        frame = clean[0, clean.shape[1] // 2].cpu()
+        rgb = torch.einsum("chw,cr->hwr", frame[: len(LATENT_TO_RGB)], torch.tensor(LATENT_TO_RGB))
+        return Image.fromarray(((rgb + 1) / 2).clamp(0, 1).mul(255).round().byte().numpy())
 
-    def _denoised(self) -> "torch.Tensor":
-        """Undo the Euler step: it went from x to x' along the line through the clean picture."""
-        sigma, next_sigma = (float(s) for s in self.scheduler.sigmas[self.step : self.step + 2])
-        after = self._latents.float()
-        if self._before is None:  # before the first step there was only noise
-            return after / (next_sigma**2 + 1) ** 0.5
-        return (sigma * after - next_sigma * self._before.float()) / (sigma - next_sigma)
+    def denoised(self) -> "torch.Tensor":
+        """Undo the Euler step: it went from before to after on the line through what is clean."""
+        after = self.after.float()
+        if self.before is None or self.sigma == self.next_sigma:
+            return after / (self.next_sigma**2 + 1) ** 0.5
+        ahead = self.sigma * after - self.next_sigma * self.before.float()
+        return ahead / (self.sigma - self.next_sigma)
+
+
+def sigmas_at(scheduler: Any, step: int) -> tuple[float, float]:
+    """Give the noise levels before and after a step, counted from 0; 0 where there are none.
+
+    >>> sigmas_at(None, 3)
+    (0.0, 0.0)
+    """
+    sigmas = getattr(scheduler, "sigmas", ())[step : step + 2]
+    return (float(sigmas[0]), float(sigmas[1])) if len(sigmas) == 2 else (0.0, 0.0)

@@ -80,7 +80,16 @@ class Settings:
     def __post_init__(self):
         for name, limit in LIMITS.items():
             object.__setattr__(self, name, _checked(name, getattr(self, name), limit))
+        for name in ("height", "width"):
+            side = getattr(self, name)
+            if side and side % 8:
+                raise ValueError(
+                    f"{name} is {side}; it must divide by 8. Try {round(side / 8) * 8}, or better "
+                    "a multiple of 64."
+                )
         object.__setattr__(self, "guidance", _checked_guidance(self.guidance))
+        if self.num_frames and not isinstance(self.guidance, str):
+            self.curve()  # which counts its numbers
         # diffusers asks the last frame's scale whether to guide at all, then uses every frame's
         if self.min_guidance_scale > self.max_guidance_scale:
             raise ValueError(
@@ -89,7 +98,7 @@ class Settings:
             )
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any] = {}) -> "Settings":
+    def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> "Settings":
         """Make settings from keywords, over a model's own defaults; None asks for the default.
 
         >>> Settings.of({"fps": 12}, MODELS["tiny"].defaults).num_inference_steps
@@ -103,7 +112,7 @@ class Settings:
                     f"There are: {', '.join(names)}."
                 )
         given = {name: value for name, value in values.items() if value is not None}
-        return cls(**{**defaults, **given})
+        return cls(**{**(defaults or {}), **given})
 
     def curve(self) -> list[float] | None:
         """Give the guidance of each frame, or None where diffusers' own linear one is meant.
@@ -113,6 +122,8 @@ class Settings:
         """
         if self.guidance == "linear":
             return None
+        if self.num_frames is None:
+            raise ValueError("num_frames is None; a curve needs the number of frames, like 25.")
         if self.guidance == "triangle":
             # 2·|v − ⌊v + ½⌋| over v = 0…1, as in Stability's generative-models and in ComfyUI
             steps = [i / (self.num_frames - 1) for i in range(self.num_frames)]
@@ -173,8 +184,16 @@ def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
             f"a number per frame. For the same everywhere set min_guidance_scale and "
             f"max_guidance_scale to it."
         )
+    guidance = tuple(guidance)
+    if not guidance:
+        raise ValueError("guidance is empty; give a number per frame, or one of linear, triangle.")
     limit = LIMITS["max_guidance_scale"]
     return tuple(_checked(f"guidance[{i}]", g, limit) for i, g in enumerate(guidance))
+
+
+def _strongest(settings: "Settings") -> float:
+    shaped = isinstance(settings.guidance, str)
+    return settings.max_guidance_scale if shaped else max(settings.guidance)
 
 
 def _departures(settings: "Settings", wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,10 +239,10 @@ REMARKS: tuple[tuple[Callable[[Settings, Model], Any], Callable[[Settings, Model
         lambda s, m: f"noise_aug_strength {s.noise_aug_strength:g} is more noise than picture.",
     ),
     (
-        lambda s, m: s.guidance == "linear" and s.max_guidance_scale <= 1,
+        lambda s, m: _strongest(s) <= 1,
         lambda s, m: (
-            f"max_guidance_scale {s.max_guidance_scale:g} turns guidance off: half the "
-            "work, and a clip that follows the picture less."
+            f"Guidance of {_strongest(s):g} at most is none at all: half the work, and a clip "
+            "that follows the picture less."
         ),
     ),
     (

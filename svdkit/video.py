@@ -28,18 +28,35 @@ def encode(frames: "np.ndarray", fps: float, suffix: str) -> bytes:
     """
     import mediapy
 
+    check_format(suffix, fps)
+    if not mediapy.video_is_available():  # what the user chose, or the system has, goes first
+        mediapy.set_ffmpeg(find_ffmpeg())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"clip{suffix}")
+        try:
+            mediapy.write_video(path, _even(frames), fps=fps, **ENCODERS[suffix])
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"This machine's ffmpeg cannot write {suffix} ({error}). The one of imageio-ffmpeg "
+                "can: mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())"
+            ) from error
+        return path.read_bytes()
+
+
+def check_format(suffix: str, fps: float) -> None:
+    """Make sure that there is such a format, and that it can play at this rate.
+
+    >>> check_format(".gif", 60)
+    Traceback (most recent call last):
+    ValueError: A GIF plays at 50 fps at most, and this is 60; save clip.at(fps=50), or as .webp.
+    """
     if suffix not in ENCODERS:
         raise ValueError(f"{suffix!r} is no video format; there are {', '.join(ENCODERS)}.")
     if suffix == ".gif" and fps > GIF_MAX_FPS:
         raise ValueError(
-            f"A GIF plays at {GIF_MAX_FPS} fps at most, and this clip at {fps:g}; "
-            f"save clip.at(fps={GIF_MAX_FPS}), or another format."
+            f"A GIF plays at {GIF_MAX_FPS} fps at most, and this is {fps:g}; "
+            f"save clip.at(fps={GIF_MAX_FPS}), or as .webp."
         )
-    mediapy.set_ffmpeg(find_ffmpeg())
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"clip{suffix}")
-        mediapy.write_video(path, _even(frames), fps=fps, **ENCODERS[suffix])
-        return path.read_bytes()
 
 
 def decode(path: Path) -> tuple["np.ndarray", float]:
@@ -182,13 +199,17 @@ def _decode_with_ffmpeg(path: Path) -> tuple["np.ndarray", float]:
     import numpy as np
 
     # not mediapy.read_video: it passes -vsync, which ffmpeg 9 no longer knows
-    command = [find_ffmpeg(), "-nostdin", "-i", str(path), "-f", "image2pipe", "-c:v", "ppm", "-"]
+    source = f"file:{path.resolve()}"  # a name like 12:30.mp4 would be a protocol
+    pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
+    command = [find_ffmpeg(), "-nostdin", "-i", source, *pictures]
     run = subprocess.run(command, capture_output=True, check=False)
     told = run.stderr.decode(errors="replace")
-    rate = re.search(r"Video:.*?([\d.]+) fps", told)
+    rate = re.search(r"Video:.*?([\d.]+)(k?) fps", told)
     header = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", run.stdout)
     if not header or not rate:
-        raise ValueError(told.strip().splitlines()[-1] if told.strip() else "ffmpeg says nothing")
+        raise ValueError(next(iter(told.strip().splitlines()[-1:]), "ffmpeg says nothing"))
     width, height = int(header[1]), int(header[2])
     frames = np.frombuffer(run.stdout, np.uint8).reshape(-1, header.end() + height * width * 3)
-    return frames[:, header.end() :].reshape(-1, height, width, 3), float(rate[1])
+    return frames[:, header.end() :].reshape(-1, height, width, 3), float(rate[1]) * (
+        1000 if rate[2] else 1
+    )

@@ -241,6 +241,11 @@ def test_running_out_of_memory_says_what_to_try():
     [
         ({"motion_bucket": 100}, TypeError, "Did you mean motion_bucket_id"),
         ({"motion_bucket_id": 300}, ValueError, "300; 0–255"),
+        ({"prgress": False}, TypeError, "Did you mean progress"),
+        ({"sead": 3}, TypeError, "Did you mean seed"),
+        ({"focus": (3, 3)}, ValueError, r"focus is \(3, 3\)"),
+        ({"on_step": 3}, TypeError, "on_step is 3"),
+        ({"guidance": []}, ValueError, "guidance is empty"),
         ({"height": 100}, ValueError, "height is 100; it must divide by 8. Try 96"),
         ({"width": 60}, ValueError, "width is 60"),
         ({"seed": -1}, ValueError, "seed is -1"),
@@ -260,10 +265,61 @@ def test_a_wrong_argument_is_told(picture, arguments, kind, said):
         sk.animate(**{"image": picture, "pipeline": "tiny"} | QUICK | arguments)
 
 
-def test_a_wrong_setting_is_told_before_a_model_is_loaded(picture):
-    sk.unload()
-    with pytest.raises(ValueError, match="motion_bucket_id is 300"):
-        sk.animate(picture, "someone/model-that-would-be-downloaded", motion_bucket_id=300)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"motion_bucket_id": 300},
+        {"seed": -1},
+        {"how": "zoom"},
+        {"focus": (3, 3)},
+        {"on_step": 3},
+        {"height": 100},
+        {"guidance": [1, 2], "num_frames": 4},
+        {"image": "none.jpg"},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_told_before_a_model_is_loaded(picture, wrong):
+    with pytest.raises((ValueError, TypeError, FileNotFoundError)) as error:
+        sk.animate(**{"image": picture, "pipeline": "someone/would-be-downloaded"} | wrong)
+    assert "would-be-downloaded" not in str(error.value)
+
+
+def test_guidance_may_be_a_generator(picture):
+    clip = sk.animate(picture, "tiny", guidance=(g for g in (1.0, 2.0, 2.0, 1.0)), seed=7, **QUICK)
+    assert clip.recipe["request"]["settings"]["guidance"] == [1.0, 2.0, 2.0, 1.0]
+
+
+def test_guidance_that_its_dtype_rounds_to_none_is_none(picture):
+    pipeline = build(sk.MODELS["tiny"], dtype=torch.bfloat16)
+    settings = {"num_frames": 2, "num_inference_steps": 1, "height": 16, "width": 16, "seed": 1}
+    clip = sk.animate(picture, pipeline, max_guidance_scale=1.003, progress=False, **settings)
+    assert len(clip) == 2
+
+
+def test_a_pipeline_makes_one_clip_at_a_time_and_survives_being_asked_for_two(picture, made):
+    pipeline = sk.load("tiny")
+    refused = []
+
+    def ask_for_another(*_):
+        with pytest.raises(RuntimeError, match="is animating already"):
+            sk.animate(picture, pipeline, guidance="triangle", **QUICK)
+        refused.append(True)
+
+    sk.animate(picture, pipeline, on_step=ask_for_another, **QUICK)
+    assert refused == [True, True]
+    assert np.array_equal(sk.animate(picture, pipeline, seed=7, **QUICK).frames, made.frames)
+
+
+def test_the_cure_for_too_little_memory_is_one_that_can_be_had(picture):
+    """A CPU has no smaller preset; a pipeline from elsewhere has none at all."""
+    from svdkit.animation import _not_enough_memory
+
+    for pipeline in (build(sk.MODELS["tiny"]), sk.load("tiny")):
+        settings = sk.Settings(height=64, width=112, num_frames=8, decode_chunk_size=4)
+        told = str(_not_enough_memory(pipeline, settings))
+        assert "memory='" not in told.partition("Try")[2]
+        assert "decode_chunk_size=2" in told
 
 
 def test_another_kind_of_pipeline_is_named(picture, tiny):

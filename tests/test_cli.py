@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -55,15 +56,47 @@ def test_a_folder_of_pictures_becomes_a_folder_of_clips(tmp_path, picture, capsy
     assert "1 of 3 pictures failed" in told
 
 
+def test_by_products_of_a_clip_are_not_animated(tmp_path, picture):
+    picture.save(tmp_path / "a.png")
+    for _ in range(2):
+        assert main(["animate", str(tmp_path), "-o", str(tmp_path), *QUICK]) == 0
+    assert [file.name for file in tmp_path.glob("*.mp4")] == ["a.mp4"]
+
+
+def test_what_cannot_be_saved_is_told_before_the_work(tmp_path, picture, capsys):
+    picture.save(tmp_path / "a.png")
+    (tmp_path / "mine.mp4").write_bytes(b"my film")
+    (tmp_path / "file").write_text("no folder")
+    for out, flags in (
+        ("mine.mp4", []),
+        ("file/x.mp4", []),
+        ("x.gif", ["--fps", "60"]),
+        ("x.avi", []),
+    ):
+        command = ["animate", str(tmp_path / "a.png"), "-o", str(tmp_path / out), *flags]
+        assert main([*command, "--model", "someone/would-be-downloaded"]) == 1
+        assert "would-be-downloaded" not in capsys.readouterr().err
+
+
+def test_a_console_without_our_signs_is_no_obstacle(tmp_path, picture):
+    picture.save(tmp_path / "a.png")
+    for arguments in (["models"], ["animate", "a.png", "-o", "a.mp4", *QUICK]):
+        run = subprocess.run(
+            [sys.executable, "-m", "svdkit", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+        )
+        assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["none.jpg", "-o", "x.mp4", *QUICK], "'none.jpg' is not there"),
-        (["none.jpg", "-o", "x.avi", *QUICK], "x.avi"),
-        (["a.jpg", "b.jpg", "-o", "x.mp4", *QUICK], "there are 2 pictures; give a folder"),
-        (["a/k.jpg", "b/k.jpg", "-o", "out", *QUICK], "Several pictures would become"),
+        (["a.jpg", "-o", "x.mp4", "--guidance", "foo"], "'foo'"),
+        (["a.jpg", "-o", "x.mp4", "--seed", "-3"], "seed is -3"),
         (["a.jpg", "-o", "x.mp4", "--motion-bucket-id", "300"], "Try 180"),
-        (["a.jpg", "-o", "x.mp4", "--model", "svd-tx"], "Did you mean svd-xt"),
         ([".", "-o", "x.mp4", *QUICK], "holds no picture"),
     ],
 )
@@ -74,6 +107,21 @@ def test_what_goes_wrong_is_told_in_a_line(tmp_path, monkeypatch, capsys, argume
     assert said in told
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_pictures_do_not_become_one_file(tmp_path, picture, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        picture.save(tmp_path / folder / "k.png")
+    for out, said in (
+        ("x.mp4", "there are 2 pictures; give a folder"),
+        ("out", "Several pictures"),
+    ):
+        assert main(["animate", "a/k.png", "b/k.png", "-o", out, *QUICK]) == 1
+        assert said in capsys.readouterr().err
+    assert main(["animate", "a/k.png", "-o", "x.mp4", "--model", "svd-tx"]) == 1
+    assert "Did you mean svd-xt" in capsys.readouterr().err
 
 
 def test_the_table_of_models_names_each_with_its_terms(capsys):

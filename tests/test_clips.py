@@ -1,13 +1,16 @@
+import copy
 import json
+import pickle
 import re
 import subprocess
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import svdkit as sk
-from svdkit.clips import sha256_of_frames
+from svdkit.frames import sha256_of_frames
 from svdkit.video import find_ffmpeg
 
 FORMATS = [".mp4", ".webm", ".gif", ".webp", ""]
@@ -43,9 +46,18 @@ def test_edits_do_what_they_say(clip):
 def test_frames_cannot_be_written_to_and_the_callers_array_can(clip):
     frames = np.zeros((2, 4, 4, 3), np.uint8)
     made = sk.Clip(frames)
-    with pytest.raises(ValueError, match="read-only"):
-        made.frames[0] = 1
     frames[0] = 1
+    assert not made.frames.any()
+    for same in (made, pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+        with pytest.raises(ValueError, match="read-only"):
+            same.frames[0] = 1
+        with pytest.raises(FrozenInstanceError):
+            same.fps = 3
+
+
+def test_a_recipe_must_be_plain_json():
+    with pytest.raises(TypeError, match="plain JSON"):
+        sk.Clip(np.zeros((2, 4, 4, 3), np.uint8), recipe={"seed": np.int64(3)})
 
 
 def test_a_clip_can_be_made_of_pictures():
@@ -60,10 +72,12 @@ def test_a_clip_can_be_made_of_pictures():
         (np.zeros((0, 4, 4, 3), np.uint8), r"\(0, 4, 4, 3\)"),
         ([], "one size, and a frame"),
         ([Image.new("RGB", (4, 4)), Image.new("RGB", (5, 4))], r"\(4, 5, 3\)"),
+        (None, "frames are None"),
+        ("kite.mp4", "give an array or a list"),
     ],
 )
 def test_what_are_no_frames_is_told(frames, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((ValueError, TypeError), match=said):
         sk.Clip(frames)
 
 
@@ -80,7 +94,7 @@ def test_clips_of_two_sizes_do_not_join(clip):
         clip + 3
 
 
-@pytest.mark.parametrize("times", [0, -1, 1.5, True])
+@pytest.mark.parametrize("times", [0, -1, 1.5, True, "2"])
 def test_a_wrong_number_of_repeats_is_told(clip, times):
     with pytest.raises(ValueError, match="times is"):
         clip.repeat(times)
@@ -138,11 +152,11 @@ def test_a_single_frame_saves(tmp_path, clip):
         assert len(sk.Clip.open(clip[:1].save(tmp_path / f"one{suffix}"))) == 1
 
 
-@pytest.mark.parametrize("fps", [1, 7.5, 24, 29.97])
+@pytest.mark.parametrize("fps", [1, 7.5, 24, 29.97, 1000])
 def test_the_playback_rate_is_in_the_video_itself(clip, tmp_path, fps):
     saved = clip.at(fps=fps).save(tmp_path / "rate.mp4")
     (tmp_path / "rate.mp4.json").unlink()
-    assert sk.Clip.open(saved).fps == pytest.approx(fps, abs=0.01)
+    assert sk.Clip.open(saved).fps == pytest.approx(fps, rel=0.01)
 
 
 def test_a_gif_beyond_what_browsers_play_is_refused(clip, tmp_path):
@@ -182,9 +196,8 @@ def test_saving_again_replaces_what_svdkit_saved(made, clip, tmp_path, name):
     assert not [file for file in listing(tmp_path) if file.startswith(".")]
 
 
-@pytest.mark.parametrize("name", ["kite.mp4", "kite"])
-def test_a_file_from_elsewhere_is_not_replaced_unasked(clip, tmp_path, name):
-    target = tmp_path / name
+def test_a_file_from_elsewhere_is_not_replaced_unasked(clip, tmp_path):
+    target = tmp_path / "kite.mp4"
     target.write_bytes(b"a film of my own")
     with pytest.raises(FileExistsError, match="overwrite=True"):
         clip.save(target)
@@ -193,13 +206,57 @@ def test_a_file_from_elsewhere_is_not_replaced_unasked(clip, tmp_path, name):
     assert len(sk.Clip.open(target)) == 6
 
 
-def test_a_folder_from_elsewhere_is_not_replaced_unasked(clip, tmp_path):
+@pytest.mark.parametrize("name", ["kite.mp4.json", "kite.mp4.input.png"])
+def test_a_file_beside_that_is_from_elsewhere_is_not_replaced_unasked(made, tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=re.escape(name)):
+        made.save(tmp_path / "kite.mp4")
+    assert listing(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == b"mine"
+
+
+def test_a_video_that_was_edited_since_is_not_replaced_unasked(clip, tmp_path):
+    saved = clip.save(tmp_path / "kite.mp4")
+    saved.write_bytes(b"cut by hand")
+    with pytest.raises(FileExistsError, match="is not what svdkit saved there"):
+        clip.save(saved)
+    assert saved.read_bytes() == b"cut by hand"
+
+
+def test_what_else_is_in_a_folder_of_frames_stays_there(clip, made, tmp_path):
+    made.save(tmp_path / "kite")
+    (tmp_path / "kite" / "letter.txt").write_text("dear")
+    (tmp_path / "kite" / "album").mkdir()
+    clip[:2].save(tmp_path / "kite")
+    assert listing(tmp_path / "kite") == [
+        "album", "frame_0000.png", "frame_0001.png", "letter.txt", "recipe.json",
+    ]  # fmt: skip
+    assert len(sk.Clip.open(tmp_path / "kite")) == 2
+
+
+def test_a_folder_from_elsewhere_is_not_written_to_unasked(clip, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(FileExistsError):
         clip.save(tmp_path / "mine")
+    assert listing(tmp_path / "mine") == ["letter.txt"]
     clip.save(tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_never_gives_way_to_a_file_nor_a_file_to_a_folder(clip, tmp_path, overwrite):
+    (tmp_path / "album.mp4").mkdir()
+    (tmp_path / "album.mp4" / "photo.txt").write_text("dear")
+    (tmp_path / "diary").write_text("dear")
+    with pytest.raises(IsADirectoryError, match=r"album\.mp4.* is a folder"):
+        clip.save(tmp_path / "album.mp4", overwrite=overwrite)
+    with pytest.raises(FileExistsError, match=r"diary.* is a file"):
+        clip.save(tmp_path / "diary", overwrite=overwrite)
+    with pytest.raises(NotADirectoryError, match=r"diary.* is a file"):
+        clip.save(tmp_path / "diary" / "kite.mp4", overwrite=overwrite)
+    assert (tmp_path / "album.mp4" / "photo.txt").read_text() == "dear"
+    assert (tmp_path / "diary").read_text() == "dear"
 
 
 def test_a_save_that_fails_leaves_the_old_file_and_no_litter(clip, tmp_path):
@@ -242,15 +299,71 @@ def test_a_broken_recipe_is_told_and_the_video_left(clip, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"fps": "quick"}, {"fps": 0}, {"fps": None}, {"frames": 3}, {"frames": [1, 2]}, {"steps": 7}],
-    ids=str,
+    ("changes", "said"),
+    [
+        ({"file": {"fps": "quick"}}, "says fps 'quick', which should be a number"),
+        ({"file": {"fps": 0}}, "says fps 0"),
+        ({"file": {"frames": 3}}, r"says frames 3, which should be \[frames"),
+        ({"file": {"frames": [4, -1, -1]}}, "says frames"),
+        ({"file": {"frames": [99, 64, 112]}}, "tells of 99 of 64×112"),
+        ({"file": {"pictures": "many"}}, "says pictures"),
+        ({"file": 7}, "is no recipe"),
+        ({"steps": 7}, "is no recipe"),
+        ({"steps": [7]}, "steps that are no steps"),
+    ],
 )
-def test_a_recipe_edited_by_hand_is_told(clip, tmp_path, edit_json, changes):
+def test_a_recipe_edited_by_hand_is_told(clip, tmp_path, edit_json, changes, said):
     saved = clip.save(tmp_path / "kite.mp4")
     edit_json(tmp_path / "kite.mp4.json", **changes)
-    with pytest.raises(ValueError, match=f"says {next(iter(changes))}.*which should be"):
+    with pytest.raises(ValueError, match=said):
         sk.Clip.open(saved)
+
+
+@pytest.mark.parametrize("broken", ["frame_0001.png", "input.png"])
+def test_a_damaged_frame_or_picture_is_told(made, tmp_path, broken):
+    made.save(tmp_path / "kite")
+    (tmp_path / "kite" / broken).write_text("no picture")
+    with pytest.raises(ValueError, match=broken):
+        sk.Clip.open(tmp_path / "kite")
+
+
+def test_a_frame_that_is_missing_is_told(clip, tmp_path):
+    clip.save(tmp_path / "kite")
+    (tmp_path / "kite" / "frame_0002.png").unlink()
+    with pytest.raises(ValueError, match="holds 5 frames"):
+        sk.Clip.open(tmp_path / "kite")
+
+
+def test_more_than_ten_thousand_frames_keep_their_order(tmp_path):
+    for number in (0, 2, 9999, 10000, 10001):
+        Image.new("L", (2, 2), number % 251).save(tmp_path / f"frame_{number:04d}.png")
+    frames = sk.Clip.open(tmp_path).frames
+    assert frames[:, 0, 0, 0].tolist() == [n % 251 for n in (0, 2, 9999, 10000, 10001)]
+
+
+@pytest.mark.parametrize(
+    "name", ["12:30.mp4", "file:kite.mp4", "-kite.mp4", "kïte 1.mp4", "~k.mp4"]
+)
+def test_any_name_can_be_saved_to_and_opened(clip, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert len(sk.Clip.open(clip.save(name))) == 6
+
+
+def test_a_video_of_ten_bits_opens(clip, tmp_path):
+    saved = clip.save(tmp_path / "kite.mp4")
+    deep = tmp_path / "deep.mp4"
+    subprocess.run(
+        [find_ffmpeg(), "-v", "error", "-i", saved, "-pix_fmt", "yuv420p10le", deep],
+        check=True,
+    )  # fmt: skip
+    assert np.abs(sk.Clip.open(deep).frames.astype(int) - clip.frames).mean() < 5
+
+
+def test_frames_come_back_in_their_order(clip, tmp_path):
+    for suffix in FORMATS:
+        opened = sk.Clip.open(clip.save(tmp_path / f"order{suffix}"))
+        corner = opened.frames[:, 60, 100].mean(axis=-1)
+        assert np.abs(corner - 30 * np.arange(6)).max() < 8
 
 
 def test_a_clip_shows_as_a_video_that_an_untrusted_notebook_keeps(clip):

@@ -40,6 +40,17 @@ def test_a_list_of_clips_is_numbered(clip):
     assert repr(sk.show_clips([clip, clip])) == "Grid(0, 1)"
 
 
+def test_titles_may_be_numbers(clip):
+    assert repr(sk.show_clips({60: clip, 127: clip})) == "Grid(60, 127)"
+
+
+@pytest.mark.parametrize("size", [(2, 1600), (1600, 2)])
+def test_clips_of_extreme_shapes_are_shown(size):
+    thin = sk.Clip(np.zeros((2, *size, 3), np.uint8))
+    assert sk.show_frames(thin).width > 100
+    assert sk.show_clips([thin])._repr_mimebundle_()["image/png"]
+
+
 def test_displaying_changes_nothing(clip):
     clips = {"one": clip}
     grid = sk.show_clips(clips)
@@ -79,7 +90,10 @@ def test_clips_of_two_lengths_are_compared_as_far_as_both_go(clip):
     [
         (lambda clip: sk.show_clips(clip), TypeError, "several clips"),
         (lambda clip: sk.show_clips([]), ValueError, "no clips"),
-        (lambda clip: sk.show_clips({"a": 3}), TypeError, "'a' is a int"),
+        (lambda clip: sk.show_clips({"a": 3}), TypeError, "3 is a int, and a clip is needed"),
+        (lambda clip: sk.show_frames("b.mp4"), TypeError, r"Clip\.open"),
+        (lambda clip: sk.compare_clips(clip, "b.mp4"), TypeError, "'b.mp4' is a str"),
+        (lambda clip: sk.compare_clips(clip, clip, titles=("x", "x")), ValueError, "two different"),
         (lambda clip: sk.show_clips([clip], columns=0), ValueError, "columns is 0"),
         (lambda clip: sk.show_frames(clip, columns="2"), ValueError, "columns is '2'"),
         (lambda clip: sk.show_frames(clip, width=4), ValueError, "width is 4"),

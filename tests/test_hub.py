@@ -186,6 +186,33 @@ def test_too_small_a_disk_is_told_before_the_download(online, monkeypatch):
         sk.load(REPO, device="cpu")
 
 
+def test_a_cache_that_holds_the_index_alone_is_no_cache(online, checkpoint, monkeypatch):
+    from huggingface_hub import hf_hub_download
+
+    from svdkit.pipelines import best_model
+
+    repo = sk.MODELS["svd-xt"].repo
+    online.repositories[repo] = checkpoint
+    hf_hub_download(repo, "model_index.json")
+    go_offline(monkeypatch)
+    assert best_model(40)[0] == "tiny"
+
+
+def test_a_cache_that_cannot_be_written_is_told(online, empty_cache):
+    empty_cache.write_text("a file where the cache should be")
+    with pytest.raises(OSError, match="cache") as error:
+        sk.load(REPO, device="cpu")
+    assert "HF_HUB_OFFLINE" not in str(error.value)
+
+
+def test_parts_in_half_precision_and_parts_that_are_not_load_together(online, copy_of):
+    mixed = copy_of("mixed")
+    (mixed / "vae" / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    online.repositories["someone/mixed"] = mixed
+    pipeline = sk.load("someone/mixed", device="cpu", dtype="float16")
+    assert pipeline.vae.dtype == pipeline.unet.dtype == torch.float16
+
+
 def test_auto_takes_the_real_model_where_it_fits_and_can_be_had(online, checkpoint, monkeypatch):
     from svdkit.pipelines import best_model
 
@@ -251,6 +278,8 @@ def test_a_broken_index_is_told(copy_of):
     folder = copy_of()
     (folder / "model_index.json").write_text("{")
     assert "no valid JSON" in folder_error(folder, OSError)
+    (folder / "model_index.json").write_text("[]")
+    assert "is no index: []" in folder_error(folder, OSError)
 
 
 def test_an_index_of_another_class_is_named(copy_of, edit_json):

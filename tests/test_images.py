@@ -78,6 +78,19 @@ def test_what_is_transparent_shows_the_background():
     assert sk.open_image(clear, background="navy").getpixel((0, 0)) == (0, 0, 128)
 
 
+def test_an_unknown_background_is_told():
+    with pytest.raises(ValueError, match="background is 'rainbow'; a colour"):
+        sk.open_image(Image.new("RGBA", (4, 4)), background="rainbow")
+
+
+def test_a_damaged_picture_of_pil_is_told():
+    stream = io.BytesIO()
+    sk.sample_image().save(stream, "JPEG")
+    cut = Image.open(io.BytesIO(stream.getvalue()[:20000]))
+    with pytest.raises(ValueError, match="PIL picture is damaged"):
+        sk.open_image(cut)
+
+
 def test_a_palette_with_a_transparent_colour_shows_the_background():
     image = Image.new("P", (4, 4), 0)
     image.putpalette([10, 20, 30] * 256)
@@ -141,8 +154,13 @@ def test_half_precision_tensors_open():
         (np.full((5, 5, 3), 300), ValueError, ["300"]),
         (np.array([["a"]]), ValueError, ["numbers are needed"]),
         (np.zeros((2, 5, 5, 3), np.uint8), ValueError, ["(2, 5, 5, 3)"]),
+        (Image.fromarray(np.full((5, 5), 70000, np.int32)), ValueError, ["70000"]),
+        (Image.fromarray(np.full((5, 5), -300, np.int32)), ValueError, ["-300"]),
+        ("~kite.jpg", FileNotFoundError, ["'~kite.jpg' is not there"]),
+        ("x" * 5000, FileNotFoundError, ["is not there"]),
+        ("nul\0.jpg", FileNotFoundError, ["is not there"]),
     ],
-    ids=str,
+    ids=lambda value: None if isinstance(value, Image.Image) else str(value)[:40],
 )
 def test_what_is_no_picture_is_told(source, kind, said):
     with pytest.raises(kind) as error:
@@ -164,8 +182,14 @@ def test_a_picture_that_unfolds_beyond_reason_is_refused():
     stream = io.BytesIO()
     Image.new("1", (20000, 20000)).save(stream, "PNG")
     assert len(stream.getvalue()) < 100_000
-    with pytest.raises(ValueError, match="more pixels"):
+    with pytest.raises(ValueError, match="48610 bytes is too large to open"):
         sk.open_image(stream.getvalue())
+
+
+def test_a_photo_of_a_hundred_megapixels_opens():
+    stream = io.BytesIO()
+    Image.new("1", (12000, 9000)).save(stream, "PNG")
+    assert sk.fit(stream.getvalue(), 64, 112).size == (112, 64)
 
 
 def stripes(width=90, height=30):
@@ -213,6 +237,9 @@ def test_any_size_fits(size, how):
         ({"focus": 0.5}, "0.5.*fractions"),
         ({"height": 0}, "height is 0"),
         ({"width": 1.5}, "width is 1.5"),
+        ({"width": "a"}, "width is 'a'"),
+        ({"width": None}, "width is None"),
+        ({"width": float("inf")}, "width is inf"),
     ],
 )
 def test_a_wrong_fit_is_told(arguments, said):

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -74,16 +75,16 @@ def test_every_notebook_has_a_run(path):
     assert path.stem in RUNS
 
 
-def run(path: Path, parameters: dict) -> Path:
-    """Run a notebook with papermill, and write it as HTML; both stay under build/notebooks."""
+def run(path: Path, parameters: dict, folder: Path) -> Path:
+    """Run a notebook with papermill in a folder of its own, and write it there as HTML too."""
     from nbconvert import HTMLExporter
 
     known = set(papermill.inspect_notebook(str(path)))
     unknown = set(parameters) - known
     if unknown:  # papermill itself only logs a warning
         raise KeyError(f"{path.name} has no parameters {unknown}; it has {known}")
-    folder = BUILD / path.stem
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     done = folder / path.name
     papermill.execute_notebook(
         str(path),
@@ -101,7 +102,7 @@ def run(path: Path, parameters: dict) -> Path:
 
 @by_name
 def test_a_notebook_runs_and_its_clips_show_in_static_html(path):
-    page = run(path, RUNS[path.stem])
+    page = run(path, RUNS[path.stem], BUILD / path.stem)
     shown = [
         output.data["text/html"]
         for cell in nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells
@@ -116,6 +117,17 @@ def test_a_notebook_runs_and_its_clips_show_in_static_html(path):
     assert "<source" not in html
 
 
+@by_name
+def test_every_player_of_a_notebook_plays_in_static_html(path, chromium, tmp_path):
+    page = chromium.new_page()
+    page.goto(run(path, RUNS[path.stem], tmp_path / "run").as_uri())
+    page.wait_for_function(
+        "Array.from(document.querySelectorAll('video')).every(video => video.readyState == 4)"
+    )
+    assert page.locator("video").count() >= 3
+    page.close()
+
+
 def test_a_misspelt_parameter_fails():
     with pytest.raises(KeyError, match="num_framse"):
-        run(NOTEBOOKS[0], {"num_framse": 3})
+        run(NOTEBOOKS[0], {"num_framse": 3}, BUILD / "misspelt")

@@ -1,6 +1,7 @@
 import gc
 import subprocess
 import sys
+import textwrap
 import weakref
 
 import pytest
@@ -68,6 +69,46 @@ def test_a_folder_loads_and_is_loaded_anew_when_it_was_saved_anew(copy_of):
     assert sk.load(folder) is not first
 
 
+def test_a_folder_is_known_by_where_it_is_and_not_by_how_it_is_called(
+    checkpoint, copy_of, monkeypatch, tmp_path
+):
+    for place in ("a", "b"):
+        copy_of(f"{place}/model")
+    monkeypatch.chdir(tmp_path / "a")
+    first = sk.load("./model")
+    monkeypatch.chdir(tmp_path / "b")
+    assert sk.load("./model") is not first
+    monkeypatch.chdir(tmp_path / "b" / "model")
+    assert origin_of(sk.load(".")).name == "model"
+
+
+def test_a_path_is_a_folder_even_where_a_model_has_its_name(copy_of, monkeypatch, tmp_path):
+    folder = copy_of("tiny")
+    monkeypatch.chdir(tmp_path)
+    assert origin_of(sk.load("tiny")).source == "random"
+    assert origin_of(sk.load(folder)).source == "folder"
+
+
+def test_too_little_memory_to_load_is_not_called_damage(copy_of):
+    """In a process of its own, which may take little more memory than it has."""
+    code = f"""
+        import resource, svdkit as sk
+        from svdkit.upstream import import_diffusers
+        sk.load("tiny", device="cpu")
+        sk.unload()
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 12_000_000,) * 2)
+        try:
+            sk.load({str(copy_of())!r}, device="cpu")
+        except sk.NotEnoughMemory as error:
+            print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert "Memory ran out" in run.stdout, run.stderr
+
+
 def test_auto_takes_tiny_where_there_is_no_gpu_and_says_why(capsys):
     assert sk.load() is sk.load("tiny")
     assert "auto: tiny, because" in capsys.readouterr().out
@@ -111,6 +152,11 @@ def test_random_weights_are_of_models_only(checkpoint):
         ({"name": "./no/folder"}, ValueError, "no/folder.* is no model"),
         ({"name": "svd_xt.safetensors"}, ValueError, "is a single file"),
         ({"name": "model.ckpt"}, ValueError, "is a pickle"),
+        ({"name": None}, TypeError, "None is no model"),
+        ({"name": 3}, TypeError, "3 is no model"),
+        ({"name": ""}, TypeError, "'' is no model"),
+        ({"name": "tiny", "memory": []}, ValueError, r"memory is \[\]"),
+        ({"name": "/usr/lib"}, ValueError, "is no pipeline of diffusers"),
         ({"name": "tiny", "memory": "offload"}, ValueError, "'offload'.*offload_models"),
         ({"name": "tiny", "memory": "all_on_gpu"}, ValueError, "no GPU to share with"),
         ({"name": "tiny", "device": "tpu"}, ValueError, "'tpu'; it is cuda"),

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 import torch
 
 import svdkit as sk
-from svdkit.previews import LATENT_TO_RGB, Preview
+from svdkit.previews import LATENT_TO_RGB, Preview, sigmas_at
 
 
 def test_a_preview_undoes_the_noise_exactly_where_the_model_is_sure(tiny):
@@ -12,30 +11,54 @@ def test_a_preview_undoes_the_noise_exactly_where_the_model_is_sure(tiny):
     scheduler.set_timesteps(5)
     clean = torch.randn(1, 3, 4, 8, 8, generator=torch.manual_seed(0))
     latents = torch.randn(clean.shape, generator=torch.manual_seed(1)) * scheduler.init_noise_sigma
-    preview = Preview(scheduler)
+    before = None
     for step, t in enumerate(scheduler.timesteps):
         sigma = scheduler.sigmas[step]
         # v-prediction: clean = x/(σ²+1) − v·σ/√(σ²+1), solved for v
         v = (latents / (sigma**2 + 1) - clean) * (sigma**2 + 1).sqrt() / sigma
         scheduler.scale_model_input(latents, t)
         latents = scheduler.step(v, t, latents).prev_sample
-        preview.update(step, latents)
+        preview = Preview(before, latents, *sigmas_at(scheduler, step))
+        before = latents
         if step:
-            assert torch.allclose(preview._denoised(), clean, atol=1e-2)
+            assert torch.allclose(preview.denoised(), clean, atol=1e-2)
     rgb = torch.einsum("chw,cr->hwr", clean[0, 1], torch.tensor(LATENT_TO_RGB))
     wanted = ((rgb + 1) / 2).clamp(0, 1) * 255
     assert np.abs(np.asarray(preview.picture()) - wanted.numpy()).max() <= 2
 
 
-def test_before_the_first_step_there_is_nothing_to_preview(tiny):
-    with pytest.raises(ValueError, match="before the first step"):
-        Preview(tiny.scheduler).picture()
+def test_previews_kept_for_later_show_their_own_step(picture):
+    shown, kept = [], []
+
+    def on_step(step, total, preview):
+        shown.append(np.asarray(preview()))
+        kept.append(preview)
+
+    for steps in (4, 2):  # a later clip with the same scheduler changes nothing either
+        sk.animate(
+            picture,
+            "tiny",
+            num_frames=2,
+            num_inference_steps=steps,
+            progress=False,
+            on_step=on_step,
+        )
+    assert len(kept) == 6
+    for before, preview in zip(shown, kept, strict=True):
+        assert np.array_equal(np.asarray(preview()), before)
+    assert not np.array_equal(shown[0], shown[3])
 
 
-def test_a_preview_can_be_kept_for_later(picture):
-    later = []
+def test_a_scheduler_without_noise_levels_has_previews_too(picture):
+    from diffusers import DDIMScheduler
+
+    from svdkit.architectures import build
+
+    pipeline = build(sk.MODELS["tiny"])
+    pipeline.scheduler = DDIMScheduler(prediction_type="v_prediction")
+    seen = []
     sk.animate(
-        picture, "tiny", num_frames=2, num_inference_steps=2, progress=False,
-        on_step=lambda step, total, preview: later.append(preview),
+        picture, pipeline, height=64, width=112, num_frames=2, num_inference_steps=2,
+        progress=False, on_step=lambda step, total, preview: seen.append(preview().size),
     )  # fmt: skip
-    assert later[-1]().size == (28, 16)
+    assert seen == [(28, 16)] * 2

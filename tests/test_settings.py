@@ -95,7 +95,9 @@ def test_the_triangle_rises_and_falls():
 
 def test_a_curve_of_the_wrong_length_is_told():
     with pytest.raises(ValueError, match="2 numbers for 14 frames"):
-        sk.Settings(guidance=[1, 2], num_frames=14).curve()
+        sk.Settings(guidance=[1, 2], num_frames=14)
+    with pytest.raises(ValueError, match="num_frames is None"):
+        sk.Settings(guidance="triangle").curve()
 
 
 USUAL = sk.Settings(num_inference_steps=30, min_guidance_scale=1.5)
@@ -109,7 +111,8 @@ USUAL = sk.Settings(num_inference_steps=30, min_guidance_scale=1.5)
         ({"height": 256, "width": 256}, "svd-xt", "256×256 in fp16 is known to give black frames"),
         ({"height": 1024, "width": 576}, "svd-xt", "portrait"),
         ({"noise_aug_strength": 2}, "svd-xt", "more noise than picture"),
-        ({"min_guidance_scale": 1, "max_guidance_scale": 1}, "svd-xt", "turns guidance off"),
+        ({"min_guidance_scale": 1, "max_guidance_scale": 1}, "svd-xt", "none at all"),
+        ({"guidance": [0.5, 1.0]}, "svd-xt", "Guidance of 1 at most is none at all"),
         ({"decode_chunk_size": 4}, "svd-xt", "may flicker"),
         ({"motion_bucket_id": 200}, "svd-xt-1-1", "tuned at fps 6, motion_bucket_id 127"),
     ],

@@ -1,0 +1,52 @@
+"""The array behind every clip: uint8 RGB frames (n, height, width, 3)."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+
+def checked_frames(frames: "np.ndarray | Iterable[Image.Image]") -> np.ndarray:
+    """Take an array of frames, or a list of pictures, as an array that cannot be written to.
+
+    >>> checked_frames([Image.new("RGB", (112, 64))] * 3).shape
+    (3, 64, 112, 3)
+    """
+    if not isinstance(frames, np.ndarray):
+        if not isinstance(frames, Iterable) or isinstance(frames, (str, bytes)):
+            raise TypeError(f"The frames are {frames!r:.40}; give an array or a list of pictures.")
+        pictures = [np.asarray(f.convert("RGB") if hasattr(f, "convert") else f) for f in frames]
+        sizes = sorted({picture.shape for picture in pictures})
+        if len(sizes) != 1:
+            raise ValueError(f"The frames have sizes {sizes}; one size, and a frame, are needed.")
+        frames = np.stack(pictures)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise ValueError(
+            f"The frames are {frames.dtype} of shape {frames.shape}; uint8 of shape (frames, "
+            "height, width, 3), none of them 0, is needed. Floats 0–1: (255 * x).astype('uint8')."
+        )
+    if frames.flags.writeable:  # a clip is a value: what the caller does with the array is not ours
+        frames = frames.copy()
+        frames.flags.writeable = False
+    return frames
+
+
+def sha256_of_frames(frames: np.ndarray) -> str:
+    """Give the fingerprint of frames: their shape and every byte.
+
+    >>> sha256_of_frames(np.zeros((1, 2, 2, 3), np.uint8))[:8]
+    '80e12d46'
+    """
+    digest = hashlib.sha256(str(frames.shape).encode())
+    digest.update(np.ascontiguousarray(frames))
+    return digest.hexdigest()
+
+
+def size_of(frames: np.ndarray) -> str:
+    """Say the height × width of frames in pixels.
+
+    >>> size_of(np.zeros((6, 64, 112, 3), np.uint8))
+    '64×112'
+    """
+    return f"{frames.shape[1]}×{frames.shape[2]}"

@@ -1,0 +1,60 @@
+"""Using a caller's pipeline in our way, and giving it back as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+_lock = Lock()
+_animating: set[int] = set()  # ids of the pipelines that are at work
+
+
+@contextmanager
+def borrowed(pipeline: Any, curve: list[float] | None, progress: bool) -> Iterator[Any]:
+    """Lend a pipeline with a guidance curve and without progress, and take it back as it was.
+
+    An interrupt may strike at any moment: also while diffusers holds a half-precision VAE in
+    fp32 to encode, or a model of several on the GPU.
+
+    >>> from svdkit.pipelines import load
+    >>> with borrowed(load("tiny", device="cpu"), [1.0, 2.0], progress=False) as pipeline:
+    ...     type(pipeline).__name__
+    'StableVideoDiffusionPipeline'
+    """
+    with _lock:
+        if id(pipeline) in _animating:
+            raise RuntimeError(
+                "This pipeline is animating already, in another thread, and can do one clip at a "
+                "time. Wait for it, or give each thread a pipeline of its own."
+            )
+        _animating.add(id(pipeline))
+    kind = type(pipeline)
+    bar = getattr(pipeline, "_progress_bar_config", {})
+    vae_dtype = pipeline.vae.dtype
+    try:
+        if curve is not None:
+            pipeline.__class__ = _with_guidance(kind, curve)
+        if not progress:
+            pipeline.set_progress_bar_config(**bar | {"disable": True})
+        yield pipeline
+    except BaseException:
+        if pipeline.vae.dtype != vae_dtype:
+            pipeline.vae.to(vae_dtype)
+        pipeline.maybe_free_model_hooks()
+        raise
+    finally:
+        pipeline.__class__ = kind
+        pipeline._progress_bar_config = bar
+        _animating.discard(id(pipeline))
+
+
+def _with_guidance(kind: type, curve: list[float]) -> type:
+    """Make a kind of pipeline whose guidance follows the curve, once diffusers has set its own."""
+
+    def guidance_scale(self):
+        scale = self._guidance_scale  # a number at first, then a tensor (1, frames, 1, 1, 1)
+        if isinstance(scale, (int, float)):
+            return scale
+        return scale.new_tensor(curve).reshape(scale.shape)
+
+    return type(kind.__name__, (kind,), {"guidance_scale": property(guidance_scale)})
