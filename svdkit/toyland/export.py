@@ -1,0 +1,149 @@
+"""From checkpoints to models: folders that `from_pretrained` loads, in fp16, each with a card that
+says what it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .architectures import (
+    image_encoder,
+    image_pipeline,
+    image_unet,
+    text_encoder,
+    video_pipeline,
+    video_unet,
+)
+from .scenes import training_batch
+from .trained import part, read_checkpoint, trained_vaes
+from .words import tokenizer, write_vocabulary
+
+LIMIT_MB = 32  # of both models together: what a wheel can carry without being noticed
+WEIGHTS = Path(__file__).parent / "weights"
+
+CARD = """# {name}
+
+A very small {kind}, trained from nothing on Toyland, the painted world of
+`svdkit.toyland.scenes`. It loads as an ordinary `{pipeline}` and draws {height} × {width} pixels on
+any CPU within seconds. It exists so that svdkit can be tried, tested and taught anywhere; it knows
+nothing of the real world.
+
+- **Parameters**: {millions:.1f} million, stored in fp16.
+- **Training data**: scenes painted by a program while training went on: skies, grounds, eleven
+  kinds of moving things, and photo-like heaps of textured shapes. No photograph and no other
+  model's output was used.
+- **Training**: {training}. `python -m svdkit.toyland.train` makes it again from nothing.
+- **Licence**: that of svdkit's code.
+- **Limits**: {limits}
+"""
+LIMITS = {
+    "tiny": "what Toyland does not know moves little or dissolves; detail below 4 pixels is lost.",
+    "tiny-sd": "only the words of Toyland's captions mean anything to it.",
+}
+
+
+def preview_matrix(vae: torch.nn.Module) -> list[list[float]]:
+    """The least-squares map from a scaled latent to RGB in −1…1: five rows (four channels and a
+    constant) of three.
+
+    It makes a rough picture of a latent without a decoder.
+
+    >>> from svdkit.toyland.architectures import video_vae
+    >>> len(preview_matrix(video_vae()))
+    5
+    """
+    device = next(vae.parameters()).device
+    frames = training_batch(32, 2**30 + 3, num_frames=1).frames[:, 0]
+    with torch.no_grad():
+        latents = vae.encode(frames.to(device)).latent_dist.mode().float().cpu()
+    latents = latents * vae.config.scaling_factor
+    colours = torch.nn.functional.avg_pool2d(frames, frames.shape[-1] // latents.shape[-1])
+    points = latents.movedim(1, -1).flatten(0, -2)
+    points = torch.cat([points, torch.ones(len(points), 1)], 1)
+    fitted = torch.linalg.lstsq(points, colours.movedim(1, -1).flatten(0, -2)).solution
+    return [[round(value, 5) for value in row] for row in fitted.tolist()]
+
+
+def export(out: Path, to: Path = WEIGHTS) -> float:
+    """Write `tiny` and, where it is trained, `tiny-sd` below `to` from the checkpoints below `out`;
+    returns their size in MB.
+
+    >>> export(Path("nowhere"))
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere/vae/checkpoint.pt is missing; train it first: ...
+    """
+    out, to = Path(out), Path(to)
+    video_vae, image_vae = trained_vaes(out)
+    preview = preview_matrix(video_vae)
+    learned = read_checkpoint(out, "svd")
+    unet, encoder = video_unet(), image_encoder()
+    unet.load_state_dict(part(learned["average"], "unet"))
+    encoder.load_state_dict(part(learned["average"], "encoder"))
+    _write(
+        video_pipeline(video_vae, unet, encoder),
+        to / "tiny",
+        "Stable Video Diffusion",
+        learned,
+        preview,
+    )
+    if (out / "sd" / "checkpoint.pt").exists():
+        learned, words = read_checkpoint(out, "sd"), tokenizer()
+        unet, reader = image_unet(), text_encoder(words)
+        unet.load_state_dict(part(learned["average"], "unet"))
+        reader.load_state_dict(part(learned["average"], "encoder"))
+        _write(
+            image_pipeline(image_vae, unet, reader, words),
+            to / "tiny-sd",
+            "Stable Diffusion",
+            learned,
+            preview,
+        )
+    size_mb = sum(file.stat().st_size for file in to.rglob("*") if file.is_file()) / 1e6
+    print(f"{to}: {size_mb:.1f} MB")
+    if size_mb > LIMIT_MB:
+        raise ValueError(
+            f"the models are {size_mb:.1f} MB; the limit is {LIMIT_MB} MB. Narrow CHANNELS."
+        )
+    return size_mb
+
+
+def _write(
+    pipeline: object, folder: Path, kind: str, learned: dict, preview: list[list[float]]
+) -> None:
+    networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    _make_portable(folder)
+    (folder / "preview.json").write_text(json.dumps({"latent_to_rgb": preview}) + "\n")
+    card = CARD.format(
+        name=folder.name,
+        kind=f"{kind} model",
+        pipeline=type(pipeline).__name__,
+        height=64,
+        width=112,
+        millions=sum(weight.numel() for network in networks for weight in network.parameters())
+        / 1e6,
+        training=f"{learned['step']} steps in {learned['seconds'] / 60:.0f} minutes",
+        limits=LIMITS[folder.name],
+    )
+    (folder / "README.md").write_text(card)
+
+
+def _make_portable(folder: Path) -> None:
+    """Write what the newest transformers writes so that older ones, from 4.50 on, read it too."""
+    for file in folder.glob("*/config.json"):
+        # transformers loads a model in the type named here, diffusers in fp32: the same for both.
+        config = json.loads(file.read_text())
+        config |= {key: "float32" for key in ("dtype", "torch_dtype") if key in config}
+        file.write_text(json.dumps(config, indent=2) + "\n")
+    index = folder / "model_index.json"  # the Pil class stands in where torchvision is missing
+    index.write_text(index.read_text().replace("CLIPImageProcessorPil", "CLIPImageProcessor"))
+    reader = folder / "text_encoder" / "model.safetensors"
+    if reader.exists():  # version 5 leaves out the prefix that version 4 asks for, and reads both
+        names = {key.removeprefix("text_model."): w for key, w in load_file(reader).items()}
+        prefixed = {f"text_model.{name}": weight for name, weight in names.items()}
+        save_file(prefixed, reader, metadata={"format": "pt"})
+        write_vocabulary(folder / "tokenizer")  # version 5 writes tokenizer.json alone

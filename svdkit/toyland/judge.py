@@ -1,0 +1,136 @@
+"""A judge of drawings: a small network that says which thing, colour, sky and ground a picture
+shows.
+
+It learns from painted scenes alone and never sees a drawing of `tiny-sd`. How often it is right
+about scenes that it was not shown bounds what can be said with it, and is reported beside its
+verdicts.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from .grounds import GROUNDS
+from .measures import to_frames
+from .scenes import captions, parse_caption, scene, training_batch
+from .skies import SKIES
+from .things import COLOURS, THINGS
+
+QUESTIONS = {
+    "sky": len(SKIES),
+    "ground": len(GROUNDS),
+    "thing": len(THINGS) + 1,  # the first answer is: none
+    "colour": len(COLOURS),
+}
+
+
+def answers(caption: str) -> list[int]:
+    """The right answers about a picture of this caption, in the order of QUESTIONS.
+
+    >>> answers("green hills by day")
+    [0, 0, 0, 0]
+    """
+    sky, ground, kind, colour = parse_caption(caption)
+    return [sky, ground, kind + 1, colour]
+
+
+def has_colour(caption: str) -> bool:
+    """Whether the caption names a colour (a cloud, the sun and a landscape have none).
+
+    >>> has_colour("a red ball on the snow by day"), has_colour("green hills by day")
+    (True, False)
+    """
+    words = caption.split()
+    return len(words) > 2 and words[0] in ("a", "an") and words[1] in COLOURS
+
+
+class Judge(nn.Module):
+    """A small convolutional network with one answer for each of the QUESTIONS.
+
+    >>> [tuple(answer.shape) for answer in Judge()(torch.zeros(1, 3, 64, 112))]
+    [(1, 4), (1, 4), (1, 12), (1, 7)]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = []
+        for before, after in ((3, 32), (32, 64), (64, 96), (96, 128)):
+            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.look = nn.Sequential(*layers, nn.AdaptiveMaxPool2d((4, 2)), nn.Flatten())
+        self.say = nn.ModuleList([nn.Linear(128 * 8, number) for number in QUESTIONS.values()])
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """How likely each answer is, for pictures in −1…1, (pictures, 3, height, width)."""
+        seen = self.look(pictures)
+        return [say(seen) for say in self.say]
+
+    @torch.no_grad()
+    def right(self, pictures: torch.Tensor, named: list[str]) -> dict[str, float]:
+        """The share of pictures in which the judge sees what their captions say, by question.
+
+        >>> sorted(Judge().eval().right(torch.zeros(1, 3, 64, 112), ["green hills by day"]))
+        ['background', 'colour', 'ground', 'sky', 'thing']
+        """
+        truth = torch.tensor([answers(caption) for caption in named], device=pictures.device)
+        hits = torch.stack([answer.argmax(1) for answer in self(pictures)], 1) == truth
+        shares = {name: float(hits[:, i].float().mean()) for i, name in enumerate(QUESTIONS)}
+        coloured = torch.tensor([has_colour(caption) for caption in named], device=pictures.device)
+        shares["colour"] = float(hits[coloured, 3].float().mean()) if coloured.any() else 1.0
+        return shares | {"background": float((hits[:, 0] & hits[:, 1]).float().mean())}
+
+
+def train_judge(steps: int, device: torch.device, pictures: int = 64) -> Judge:
+    """A judge that has learned from `steps` batches of painted scenes.
+
+    >>> train_judge(steps=1, device=torch.device("cpu"), pictures=2).training
+    False
+    """
+    torch.manual_seed(4)
+    judge = Judge().to(device)
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps + 1)
+    for step in range(steps):
+        batch = training_batch(
+            pictures, 2**30 + 100 + step, device=device, num_frames=1, photos=0.0
+        )
+        truth = torch.tensor([answers(caption) for caption in batch.captions], device=device)
+        coloured = torch.tensor([has_colour(caption) for caption in batch.captions], device=device)
+        said = judge(batch.frames[:, 0])
+        losses = [cross_entropy(said[i], truth[:, i]) for i in range(3)]
+        if coloured.any():
+            losses.append(cross_entropy(said[3][coloured], truth[coloured, 3]))
+        sum(losses).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    return judge.eval()
+
+
+def judged_drawings(pipeline: object, number: int, judge: Judge) -> tuple[dict, torch.Tensor]:
+    """How often drawings of random captions show what they should, and the drawings themselves.
+
+    >>> judged_drawings.__name__
+    'judged_drawings'
+    """
+    device = next(judge.parameters()).device
+    dice = torch.Generator().manual_seed(0)
+    chosen = [captions()[i] for i in torch.randperm(len(captions()), generator=dice)[:number]]
+    scenes = [scene(seed, caption) for seed, caption in enumerate(chosen)]
+    painted = [to_frames(one.clip(num_frames=1)) for one in scenes]
+    drawn = pipeline(
+        chosen,
+        64,
+        112,
+        num_inference_steps=20,
+        guidance_scale=3.0,
+        generator=dice,
+        output_type="pt",
+    ).images
+    drawn = (drawn.float() * 2 - 1).to(device)
+    verdicts = {
+        "tiny_sd_right": judge.right(drawn, chosen),
+        "judge_right_on_painted_scenes": judge.right(torch.cat(painted).to(device), chosen),
+    }
+    return verdicts, drawn.cpu()

@@ -1,0 +1,233 @@
+"""The training loop that all three stages share: mixed precision, moving averages, checkpoints,
+samples and a log.
+
+A *stage* says what is trained and what the loss is; the loop knows nothing of VAEs or diffusion.
+What happens in a step depends on the step's number alone, so a run that is interrupted and resumed
+ends where an uninterrupted one ends.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL import Image
+
+from .convolutions import temporal_convolutions_in_2d
+from .plans import Plan
+
+
+class Stage(Protocol):
+    """What the loop needs of a stage.
+
+    >>> sorted(name for name in vars(Stage) if not name.startswith("_"))
+    ['loss', 'sample_sheet', 'state']
+    """
+
+    name: str
+    networks: torch.nn.ModuleDict  # what is trained
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a step, and figures for the log."""
+
+    def sample_sheet(self, networks: torch.nn.ModuleDict) -> tuple[Image.Image, dict[str, float]]:
+        """A picture of what the given networks can do by now, and figures measured on it."""
+
+    def state(self, networks: torch.nn.ModuleDict) -> dict:
+        """Plain values that later stages need beside the given networks' weights."""
+
+
+class MovingAverage:
+    """A copy of networks whose weights follow the trained ones slowly; it draws better than they
+    do.
+
+    >>> networks = torch.nn.ModuleDict({"one": torch.nn.Linear(1, 1)})
+    >>> MovingAverage(networks, over=10).networks["one"] is networks["one"]
+    False
+    """
+
+    def __init__(self, networks: torch.nn.ModuleDict, over: int) -> None:
+        self.networks = copy.deepcopy(networks).eval().requires_grad_(False)
+        self.over = over
+
+    @torch.no_grad()
+    def follow(self, networks: torch.nn.ModuleDict, step: int) -> None:
+        """Move a little towards the trained networks: fast in the first steps, when there is little
+        to remember.
+
+        >>> networks = torch.nn.ModuleDict({"one": torch.nn.Linear(1, 1)})
+        >>> MovingAverage(networks, over=10).follow(networks, step=0)
+        """
+        share = max(1 / self.over, 9 / (10 + step))
+        torch._foreach_lerp_(list(self.networks.parameters()), list(networks.parameters()), share)
+        for mine, theirs in zip(self.networks.buffers(), networks.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, then rename it: a reader sees the old file or the new
+    one, never half of one.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "note.txt")
+    >>> write_whole(path, lambda part: part.write_text("whole"))
+    >>> path.read_text()
+    'whole'
+    """
+    part = path.with_name(path.name + ".part")
+    write(part)
+    os.replace(part, path)
+
+
+class Trainer:
+    """One stage in training: what a run has to remember, and what it does again and again.
+
+    >>> sorted(name for name in vars(Trainer) if not name.startswith("_"))
+    ['draw', 'learn', 'log', 'resume', 'run', 'save', 'seconds']
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        plan: Plan,
+        out: Path,
+        device: torch.device,
+        precision: torch.dtype | None,
+    ) -> None:
+        self.stage, self.plan, self.device, self.precision = stage, plan, device, precision
+        self.folder = Path(out) / stage.name
+        self.checkpoint = self.folder / "checkpoint.pt"
+        (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+        self.optimizer = torch.optim.AdamW(
+            stage.networks.parameters(),
+            lr=plan.peak_rate,
+            betas=(0.9, 0.99),
+            weight_decay=1e-3,
+            fused=device.type == "cuda",
+        )
+        self.average = MovingAverage(stage.networks, plan.average_over)
+        self.step, self.spent_before, self.began = 0, 0.0, time.monotonic()
+        self.smooth: dict[str, float] = {}
+
+    def seconds(self) -> float:
+        """How long this stage has been trained, all sittings taken together."""
+        return self.spent_before + time.monotonic() - self.began
+
+    def resume(self) -> None:
+        """Take up what the checkpoint holds."""
+        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.stage.networks.load_state_dict(saved["networks"])
+        self.average.networks.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.spent_before = saved["step"], saved["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        parts = {
+            "networks": self.stage.networks,
+            "average": self.average.networks,
+            "optimizer": self.optimizer,
+        }
+        whole = {name: part.state_dict() for name, part in parts.items()}
+        whole |= {"step": self.step, "seconds": self.seconds()}
+        whole |= {"state": self.stage.state(self.average.networks)}
+        write_whole(self.checkpoint, lambda path: torch.save(whole, path))
+
+    def log(self, **figures: float) -> None:
+        """Print a line of JSON, and add it to log.jsonl."""
+        rounded = {name: round(value, 6) for name, value in figures.items()}
+        line = json.dumps({"step": self.step, "seconds": round(self.seconds(), 1)} | rounded)
+        print(line, flush=True)
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(line + "\n")
+
+    def draw(self) -> None:
+        """Draw a sample sheet with the averaged weights."""
+        sheet, figures = self.stage.sample_sheet(self.average.networks)
+        path = self.folder / "samples" / f"step-{self.step:06d}.png"
+        write_whole(path, lambda part: sheet.save(part, "PNG"))
+        self.log(**figures)
+
+    def learn(self) -> dict[str, torch.Tensor]:
+        """One step; returns its loss and the stage's figures."""
+        rate = self.plan.rate(self.step, self.seconds())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        networks = self.stage.networks
+        mixed = (
+            torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
+        )
+        with temporal_convolutions_in_2d(networks), mixed:
+            loss, figures = self.stage.loss(self.step)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.follow(networks, self.step)
+        self.step += 1
+        return {"loss": loss.detach()} | figures
+
+    def run(self, after_step: Callable[[int], None]) -> None:
+        """Learn until the plan is done or the sitting is over."""
+        last_log = last_save = last_draw = time.monotonic()
+        while self.plan.done(self.step, self.seconds()) < 1:
+            figures = self.learn()
+            now = time.monotonic()
+            if self.step % 25 == 0 or now - last_log > 20:
+                for name, value in figures.items():
+                    value = float(value)
+                    self.smooth[name] = 0.8 * self.smooth.get(name, value) + 0.2 * value
+                done = self.plan.done(self.step, self.seconds())
+                self.log(**self.smooth, rate=self.optimizer.param_groups[0]["lr"], done=done)
+                last_log = now
+            if now - last_save > self.plan.save_every:
+                self.save()
+                last_save = now
+            if self.plan.draw_every and now - last_draw > self.plan.draw_every:
+                self.draw()
+                last_draw = now
+            after_step(self.step)
+            if self.plan.sitting is not None and now - self.began > 60 * self.plan.sitting:
+                return
+
+
+def train(
+    stage: Stage,
+    plan: Plan,
+    out: Path,
+    *,
+    device: torch.device,
+    precision: torch.dtype | None = None,
+    resume: bool = False,
+    after_step: Callable[[int], None] = lambda step: None,
+) -> float:
+    """Train a stage into the folder `out`/<stage>: checkpoint.pt, log.jsonl and samples/; returns
+    the share of the plan that is done by now, 1 at its end.
+
+    >>> train.__kwdefaults__["resume"]
+    False
+    """
+    trainer = Trainer(stage, plan, out, device, precision)
+    if trainer.checkpoint.exists():
+        if not resume:
+            raise FileExistsError(
+                f"{trainer.checkpoint} exists; add --resume to train on, "
+                "or choose another --out to begin anew."
+            )
+        trainer.resume()
+    first_step = trainer.step
+    try:
+        trainer.run(after_step)
+    finally:  # also when interrupted: nothing learned is lost
+        if trainer.step > first_step:
+            trainer.save()
+    if plan.draw_every and trainer.step > first_step:
+        trainer.draw()
+    return plan.done(trainer.step, trainer.seconds())

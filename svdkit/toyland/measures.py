@@ -1,0 +1,119 @@
+"""The measures that the evaluation is made of; frames are tensors (frames, 3, height, width) in
+−1…1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .architectures import HEIGHT, NUM_FRAMES, WIDTH
+from .laws import progress_of
+from .scenes import Scene
+from .staging import paint
+
+PHOTOS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+    "camera.png",
+    "coins.png",
+    "grass.png",
+    "moon.png",
+)
+
+
+def to_frames(clip: np.ndarray) -> torch.Tensor:
+    """A uint8 clip as (frames, 3, height, width) in −1…1.
+
+    >>> to_frames(np.zeros((2, 8, 14, 3), np.uint8)).shape
+    torch.Size([2, 3, 8, 14])
+    """
+    return torch.tensor(clip).movedim(-1, 1).float() / 127.5 - 1
+
+
+def motion(frames: torch.Tensor) -> float:
+    """The mean change from a frame to the next, on the scale of 0–255.
+
+    >>> motion(torch.zeros(3, 3, 8, 14))
+    0.0
+    """
+    return float(frames.diff(dim=0).abs().mean() * 127.5)
+
+
+def colour_drift(frames: torch.Tensor) -> float:
+    """How far the clip's mean colour wanders from the first frame's, as a share of the whole range.
+
+    >>> colour_drift(torch.zeros(3, 3, 8, 14))
+    0.0
+    """
+    means = frames.mean((2, 3))
+    return float((means - means[:1]).abs().max() / 2)
+
+
+def best_pan_error(truth: torch.Tensor) -> float:
+    """The squared error of the best that moving the first frame as a whole at one speed can do.
+
+    >>> best_pan_error(torch.zeros(3, 3, 8, 14))
+    0.0
+    """
+    n, _, height, width = truth.shape
+    errors = []
+    for across in np.linspace(-1.5, 1.5, 13):
+        for down in np.linspace(-1.0, 1.0, 9):
+            total = 0.0
+            for t in range(n):
+                rows = (torch.arange(height) - round(down * t)).clamp(0, height - 1)
+                columns = (torch.arange(width) - round(across * t)).clamp(0, width - 1)
+                moved = truth[0][:, rows][:, :, columns]
+                total += float((moved - truth[t]).square().mean())
+            errors.append(total / n)
+    return min(errors)
+
+
+def backwards(drawn: Scene, motion_bucket_id: float, fps: float) -> torch.Tensor:
+    """The clip of the scene whose law runs the other way: balloons sink, carts go in reverse.
+
+    >>> from svdkit.toyland.scenes import scene
+    >>> backwards(scene(seed=1), 127, 7).shape
+    torch.Size([14, 3, 64, 112])
+    """
+    progress = progress_of(torch.tensor([motion_bucket_id]), torch.tensor([fps]), NUM_FRAMES)
+    return paint(drawn.script, -progress, HEIGHT, WIDTH)[0] * 2 - 1
+
+
+def photographs() -> dict[str, Image.Image]:
+    """Ordinary photographs, those that scikit-image brings along, cropped to `tiny`'s shape.
+
+    >>> all(photo.size == (112, 64) for photo in photographs().values())
+    True
+    """
+    try:
+        import skimage
+    except ImportError:
+        return {}
+    folder, photos = Path(skimage.__file__).parent / "data", {}
+    for name in PHOTOS:
+        if (folder / name).exists():
+            photo = Image.open(folder / name).convert("RGB")
+            wide = min(photo.width, photo.height * WIDTH / HEIGHT)
+            left, top = (photo.width - wide) / 2, (photo.height - wide * HEIGHT / WIDTH) / 2
+            whole = (left, top, left + wide, top + wide * HEIGHT / WIDTH)
+            photos[name] = photo.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS, whole)
+    return photos
+
+
+def spearman(xs: list[float], ys: list[float]) -> float:
+    """Rank correlation: 1 where the one always grows with the other.
+
+    >>> spearman([1, 2, 3], [10, 20, 21])
+    1.0
+    """
+    ranks = [np.argsort(np.argsort(values)) for values in (xs, ys)]
+    return float(np.corrcoef(*ranks)[0, 1])

@@ -1,0 +1,112 @@
+"""Train Toyland's models from nothing, in three stages and an export:
+
+    python -m svdkit.toyland.train vae --minutes 7.5
+    python -m svdkit.toyland.train sd --minutes 3.75
+    python -m svdkit.toyland.train svd --minutes 13.75
+    python -m svdkit.toyland.train export
+
+or all of it with `python -m svdkit.toyland.train all --minutes 25`. The same commands run on a GPU
+and on a CPU; how much is trained in these minutes, and so how good the models are, is another
+matter. Each stage writes checkpoint.pt, log.jsonl and samples/ below --out, and goes on from there
+with --resume. Where time comes in portions, `all --minutes 25 --sitting 9 --resume` works through
+its 25 minutes 9 at a time: give the same command again until it has exported the models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from .export import WEIGHTS, export
+from .loop import train
+from .plans import Plan, device_and_precision
+from .train_sd import ImageStage
+from .train_svd import VideoStage
+from .train_vae import VaeStage
+
+STAGES = {stage.name: stage for stage in (VaeStage, ImageStage, VideoStage)}  # in this order
+SHARES = {"vae": 0.30, "sd": 0.15, "svd": 0.55}  # of the minutes of `all`
+# Clips (sd: pictures) in a step.
+CLIPS = {
+    "cuda": {"vae": 8, "sd": 256, "svd": 32},
+    "cpu": {"vae": 1, "sd": 16, "svd": 4},
+}
+
+
+def run(stage: str, out: Path, plan: Plan, clips: int | None = None, resume: bool = False) -> float:
+    """Train one stage on the best device here; returns the share of its plan that is done.
+
+    >>> run("moon", Path("runs"), Plan(minutes=1))
+    Traceback (most recent call last):
+    ValueError: stage is 'moon'; there are vae, sd, svd. Train them in this order.
+    """
+    if stage not in STAGES:
+        raise ValueError(
+            f"stage is {stage!r}; there are {', '.join(STAGES)}. Train them in this order."
+        )
+    device, precision = device_and_precision()
+    clips = clips or CLIPS.get(device.type, CLIPS["cpu"])[stage]
+    kind = precision or torch.float32
+    print(f"{stage}: {clips} a step on {device} in {kind}, into {out / stage}", flush=True)
+    lesson = STAGES[stage](clips, device, out)
+    return train(lesson, plan, out, device=device, precision=precision, resume=resume)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The command line's options.
+
+    >>> command_line().parse_args(["vae", "--minutes", "7"]).minutes
+    7.0
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m svdkit.toyland.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = parser.add_argument
+    option("stage", choices=[*STAGES, "export", "all"])
+    option("--minutes", type=float, help="how long to train, all sittings taken together")
+    option("--steps", type=int, help="stop after so many steps instead")
+    option("--sitting", type=float, help="pause after so many minutes, to --resume later")
+    option("--clips", type=int, help="clips (sd: pictures) a step; default: what suits the device")
+    option("--resume", action="store_true", help="go on from the last checkpoint")
+    option("--out", type=Path, default=Path("toyland-runs"), help="for checkpoints and samples")
+    option("--to", type=Path, default=WEIGHTS, help="where export puts the models")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    >>> main(["vae"])
+    Traceback (most recent call last):
+    SystemExit: neither --minutes nor --steps is given: how long shall it train? Try --minutes 30.
+    """
+    began = time.monotonic()
+    options = command_line().parse_args(arguments)
+    if options.stage == "export":
+        export(options.out, options.to)
+        return
+    if not options.minutes and not options.steps:
+        raise SystemExit(
+            "neither --minutes nor --steps is given: how long shall it train? Try --minutes 30."
+        )
+    for stage in STAGES if options.stage == "all" else [options.stage]:
+        share = SHARES[stage] if options.stage == "all" else 1.0
+        left = None
+        if options.sitting is not None:
+            left = max(0.0, options.sitting - (time.monotonic() - began) / 60)
+        minutes = options.minutes and options.minutes * share
+        plan = Plan(minutes=minutes, steps=options.steps, sitting=left)
+        if run(stage, options.out, plan, options.clips, options.resume) < 1:
+            print(f"{stage}: paused; go on with --resume", flush=True)
+            return
+    if options.stage == "all":
+        export(options.out, options.to)
+
+
+if __name__ == "__main__":
+    main()

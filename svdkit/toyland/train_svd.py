@@ -1,0 +1,171 @@
+"""Stage 3: `tiny` itself learns to animate a picture, as Stable Video Diffusion does.
+
+The UNet sees noisy latents of 14 frames beside the latents of the picture, and is told the fps, the
+motion bucket, how much noise was added to the picture, and what CLIP makes of it. It learns to tell
+the noise from the clip ("Elucidating the Design Space of Diffusion-Based Generative Models", Karras
+et al., 2022, in the v-prediction form of diffusers' EulerDiscreteScheduler).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+
+from .architectures import (
+    NUM_FRAMES,
+    SVD_SCHEDULE,
+    begin_from_image_unet,
+    image_encoder,
+    image_unet,
+    video_pipeline,
+    video_unet,
+)
+from .pools import Pool
+from .scenes import training_batch
+from .sheets import decibels, film_strips
+from .trained import part, read_checkpoint, trained_vaes
+
+NOISE_MEAN, NOISE_SPREAD = 0.5, 1.4  # of the logarithm of the noise level σ of most clips
+ANY_NOISE = (
+    0.2  # the share of clips with a σ from the sampler's whole range instead: it begins at σ = 700
+)
+DROPPED = 0.12  # the share of clips without their picture: guidance needs an unconditional answer
+SHORTER = 0.15  # the share of steps on fewer than 14 frames
+USES = 4  # how often a clip is learned from, each time with other noise
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures in −1…1 as CLIP's image encoder wants them: 224 × 224, normalised by CLIP's own mean
+    and spread.
+
+    >>> clip_pixels(torch.zeros(1, 3, 64, 112)).shape
+    torch.Size([1, 3, 224, 224])
+    """
+    resized = interpolate(pictures, (224, 224), mode="bicubic", align_corners=True)
+    mean, std = (
+        torch.tensor(values, device=pictures.device)[:, None, None]
+        for values in (CLIP_MEAN, CLIP_STD)
+    )
+    return ((resized + 1) / 2 - mean) / std
+
+
+class VideoStage:
+    """Training of `tiny`'s UNet and image encoder, `clips` clips a step, on the VAE that stage
+    `vae` left in `out`.
+
+    >>> VideoStage.name
+    'svd'
+    """
+
+    name = "svd"
+
+    def __init__(self, clips: int, device: torch.device, out: Path) -> None:
+        self.clips, self.device = clips, device
+        self.vae = trained_vaes(out)[0].to(device)
+        self.scale = self.vae.config.scaling_factor
+        torch.manual_seed(3)
+        unet, encoder = video_unet(), image_encoder()
+        if (Path(out) / "sd" / "checkpoint.pt").exists():
+            image = image_unet()
+            image.load_state_dict(part(read_checkpoint(out, "sd")["average"], "unet"))
+            begin_from_image_unet(unet, image)
+        self.networks = torch.nn.ModuleDict({"unet": unet, "encoder": encoder}).to(device)
+        chunk = 4 * clips
+        self.pool = Pool(
+            lambda number: self.encoded(number, chunk), every=chunk * USES // clips, depth=16
+        )
+
+    @torch.no_grad()
+    def encoded(self, number: int, n: int) -> tuple[torch.Tensor, ...]:
+        """Clips as latents of unit variance, their first frames as pixels, and their conditions
+        (fps − 1, motion bucket).
+        """
+        batch = training_batch(n, number, device=self.device)
+        latents = [
+            self.vae.encode(clips.flatten(0, 1)).latent_dist.mode()
+            for clips in batch.frames.split(self.clips)
+        ]
+        latents = torch.cat(latents).float().unflatten(0, (n, -1)) * self.scale
+        return latents, batch.frames[:, 0], torch.stack([batch.fps - 1, batch.motion_bucket_id], 1)
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """How well the UNet tells noise from clip at random noise levels."""
+        unet, encoder, n = self.networks["unet"], self.networks["encoder"], self.clips
+        dice = torch.Generator().manual_seed(step)
+        latents, pictures, conditions = self.pool.draw(step, n, dice)
+        if float(torch.rand((), generator=dice)) < SHORTER:
+            latents = latents[:, : int(torch.randint(1, NUM_FRAMES, (), generator=dice))]
+
+        noise = torch.Generator(self.device).manual_seed(step)
+
+        def normal(*shape: int) -> torch.Tensor:
+            return torch.randn(*shape, generator=noise, device=self.device)
+
+        def uniform(*shape: int) -> torch.Tensor:
+            return torch.rand(*shape, generator=noise, device=self.device)
+
+        # The picture as the pipeline gives it: with a little noise, encoded, not scaled, beside
+        # every frame.
+        added = torch.exp(0.8 * normal(n) - 3.5)
+        noisy = pictures + added[:, None, None, None] * normal(*pictures.shape)
+        kept = (uniform(n) >= DROPPED).float()
+        with torch.no_grad():
+            beside = self.vae.encode(noisy).latent_dist.mode().float() * kept[:, None, None, None]
+        seen = encoder(clip_pixels(pictures)).image_embeds[:, None] * kept[:, None, None]
+        told = torch.cat([conditions, added[:, None]], 1)
+
+        low, high = math.log(SVD_SCHEDULE["sigma_min"]), math.log(SVD_SCHEDULE["sigma_max"])
+        log_sigma = torch.where(
+            uniform(n) < ANY_NOISE,
+            low + (high - low) * uniform(n),
+            NOISE_MEAN + NOISE_SPREAD * normal(n),
+        )
+        sigma = log_sigma.exp()[:, None, None, None, None]
+        noised = latents + sigma * normal(*latents.shape)
+        scaled = noised / (sigma**2 + 1).sqrt()
+        beside = beside[:, None].expand(-1, latents.shape[1], -1, -1, -1)
+        answer = unet(torch.cat([scaled, beside], 2), 0.25 * log_sigma, seen, told).sample.float()
+        wanted = (noised / (sigma**2 + 1) - latents) * (sigma**2 + 1).sqrt() / sigma
+        error = (answer - wanted).square().mean((1, 2, 3, 4))
+        middle = (log_sigma > 0) & (log_sigma < 2)  # where it is decided what moves where
+        return error.mean(), {
+            "loss_middle": (error.detach() * middle).sum() / middle.sum().clamp_min(1)
+        }
+
+    @torch.no_grad()
+    def sample_sheet(
+        self, networks: torch.nn.ModuleDict, steps: int = 10
+    ) -> tuple[Image.Image, dict[str, float]]:
+        """What really happens and what the model makes of the first frame, one above the other."""
+        few = min(8, self.clips)
+        truth = training_batch(few, 2**30 + 2, device=self.device, photos=0.25)
+        pipeline = video_pipeline(self.vae, networks["unet"], networks["encoder"])
+        rows, starts, errors, frozen = [], [], [], []
+        for i, clip in enumerate(truth.frames):
+            made = pipeline(
+                film_strips([clip[:1]]),
+                *clip.shape[-2:],
+                NUM_FRAMES,
+                steps,
+                fps=int(truth.fps[i]),
+                motion_bucket_id=int(truth.motion_bucket_id[i]),
+                max_guidance_scale=2.0,
+                generator=torch.Generator().manual_seed(0),
+                output_type="pt",
+            ).frames[0]
+            made = made.to(clip) * 2 - 1
+            rows += [clip, made]
+            starts.append(float(decibels(made[0], clip[0])))
+            errors.append(float((made - clip).square().mean()))
+            frozen.append(float((clip[:1] - clip).square().mean()))
+        figures = {"sheet_first_frame_psnr": sum(starts) / few, "sheet_error": sum(errors) / few}
+        return film_strips(rows, every=2), figures | {"sheet_error_if_frozen": sum(frozen) / few}
+
+    def state(self, networks: torch.nn.ModuleDict) -> dict:
+        """Nothing beside the weights."""
+        return {}

@@ -1,0 +1,62 @@
+"""What earlier stages learned, read back from their checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+
+from .architectures import image_vae, share_encoder, video_vae
+
+
+def read_checkpoint(out: Path, stage: str) -> dict:
+    """The checkpoint of a stage below the folder `out`, on the CPU.
+
+    >>> read_checkpoint(Path("nowhere"), "vae")
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere/vae/checkpoint.pt is missing; train it first: ...
+    """
+    path = Path(out) / stage / "checkpoint.pt"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing; train it first: python -m svdkit.toyland.train {stage} --out {out}"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    """The weights of one network out of those of several.
+
+    >>> part({"unet.w": 1, "encoder.w": 2}, "unet")
+    {'w': 1}
+    """
+    return {
+        key.removeprefix(name + "."): value
+        for key, value in weights.items()
+        if key.startswith(name + ".")
+    }
+
+
+def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL]:
+    """The video VAE and the image VAE as stage `vae` left them, scaled so that latents have unit
+    variance, and frozen.
+
+    >>> import tempfile
+    >>> out = Path(tempfile.mkdtemp())
+    >>> (out / "vae").mkdir()
+    >>> networks = torch.nn.ModuleDict({"video": video_vae(), "image": image_vae()})
+    >>> checkpoint = {"average": networks.state_dict(), "state": {"latent_std": 2.0}}
+    >>> torch.save(checkpoint, out / "vae" / "checkpoint.pt")
+    >>> trained_vaes(out)[0].config.scaling_factor
+    0.5
+    """
+    saved = read_checkpoint(out, "vae")
+    video, image = video_vae(), image_vae()
+    share_encoder(image, video)
+    video.load_state_dict(part(saved["average"], "video"))
+    image.load_state_dict(part(saved["average"], "image"))
+    for vae in (video, image):
+        vae.register_to_config(scaling_factor=1 / saved["state"]["latent_std"])
+        vae.eval().requires_grad_(False)
+    return video, image

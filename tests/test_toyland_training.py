@@ -1,0 +1,310 @@
+"""Toyland's training: each stage learns, pauses and goes on, and its models load like others."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, StableVideoDiffusionPipeline
+from safetensors.torch import load_file
+from torch.nn import Conv3d
+
+from svdkit.toyland import architectures, measures, pools, trained
+from svdkit.toyland.convolutions import temporal_convolutions_in_2d
+from svdkit.toyland.evaluate import verdicts
+from svdkit.toyland.judge import train_judge
+from svdkit.toyland.loop import train
+from svdkit.toyland.plans import Plan
+from svdkit.toyland.scenes import captions, scene
+from svdkit.toyland.train import main
+from svdkit.toyland.train_sd import ImageStage
+from svdkit.toyland.train_svd import VideoStage, clip_pixels
+from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
+from svdkit.toyland.words import tokenizer
+
+CPU = torch.device("cpu")
+
+# diffusers' scheduler calls np.array on a tensor in a way that numpy 2 will one day refuse.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder in which all three stages were trained for a step."""
+    out = tmp_path_factory.mktemp("runs")
+    train(VaeStage(1, CPU), Plan(steps=1), out, device=CPU)
+    train(ImageStage(2, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
+    train(VideoStage(1, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
+    return out
+
+
+@pytest.fixture(scope="module")
+def weights(runs, tmp_path_factory):
+    """The folder of models exported from these runs."""
+    folder = tmp_path_factory.mktemp("weights")
+    main(["export", "--out", str(runs), "--to", str(folder)])
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["vae", "sd", "svd"])
+def test_a_stage_leaves_a_checkpoint_of_finite_weights(runs, stage):
+    learned = trained.read_checkpoint(runs, stage)
+    assert learned["step"] == 1
+    assert all(torch.isfinite(weight).all() for weight in learned["average"].values())
+    assert not list(runs.rglob("*.part"))
+
+
+def test_a_run_leaves_a_log_and_samples(runs):
+    log = [json.loads(line) for line in (runs / "vae" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 1
+    assert 0 < log[-1]["sheet_psnr_scenes"] < 30
+    assert (runs / "vae" / "samples" / "step-000001.png").exists()
+
+
+def test_an_image_stage_draws_its_captions(runs):
+    stage = ImageStage(2, CPU, runs)
+    sheet, _ = stage.sample_sheet(stage.networks, steps=2)
+    assert sheet.size == (112, 8 * 64)
+
+
+def test_a_video_stage_draws_clips_below_what_really_happens(runs):
+    stage = VideoStage(1, CPU, runs)
+    sheet, figures = stage.sample_sheet(stage.networks, steps=2)
+    assert sheet.size == (7 * 112, 2 * 64)
+    assert figures["sheet_error"] > figures["sheet_error_if_frozen"]  # nothing is learned yet
+
+
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_ends(runs, tmp_path):
+    class InterruptedRunError(Exception):
+        pass
+
+    def interrupt(step):
+        if step == 2:
+            raise InterruptedRunError
+
+    def run(name, **how):
+        plan = Plan(steps=4, draw_every=None)
+        train(ImageStage(2, CPU, runs), plan, tmp_path / name, device=CPU, **how)
+
+    run("whole")
+    with pytest.raises(InterruptedRunError):
+        run("halves", after_step=interrupt)
+    assert trained.read_checkpoint(tmp_path / "halves", "sd")["step"] == 2
+    run("halves", resume=True)
+    whole, halves = (trained.read_checkpoint(tmp_path / name, "sd") for name in ("whole", "halves"))
+    assert whole["step"] == halves["step"] == 4
+    for kind in ("networks", "average"):
+        assert all(torch.equal(halves[kind][name], weight) for name, weight in whole[kind].items())
+
+
+def test_what_the_vae_learns_from_depends_on_the_step_alone():
+    through, resumed = VaeStage(1, CPU), VaeStage(1, CPU)
+    for step in range(through.ahead + 2):
+        seen = through.batch(step)
+    assert torch.equal(seen, resumed.batch(through.ahead + 1))
+
+
+def test_a_finished_run_is_not_overwritten(runs):
+    with pytest.raises(FileExistsError, match="add --resume"):
+        train(VaeStage(1, CPU), Plan(steps=1), runs, device=CPU)
+
+
+def test_a_loss_falls_when_one_batch_is_learned_by_heart(runs):
+    stage = ImageStage(2, CPU, runs)
+    optimizer = torch.optim.AdamW(stage.networks.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(8):
+        loss, _ = stage.loss(step=0)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_vae_sees_crops_first_and_clips_of_every_length_later():
+    stage = VaeStage(1, CPU)
+    assert stage.batch(0).shape[-2:] == (32, 32)
+    shapes = {tuple(stage.batch(CROP_STEPS + stage.ahead * chunk).shape[1:]) for chunk in range(6)}
+    assert (14, 3, 64, 112) in shapes
+    assert len({shape[0] for shape in shapes}) >= 3
+
+
+@pytest.mark.parametrize(
+    ("model", "cls"), [("tiny", StableVideoDiffusionPipeline), ("tiny-sd", StableDiffusionPipeline)]
+)
+def test_an_exported_model_loads_with_from_pretrained(weights, model, cls):
+    pipeline = cls.from_pretrained(weights / model)
+    assert isinstance(pipeline, cls)
+    assert len(json.loads((weights / model / "preview.json").read_text())["latent_to_rgb"]) == 5
+    assert "svdkit" in (weights / model / "README.md").read_text()
+
+
+def test_a_loaded_text_encoder_reads_as_the_trained_one_did(runs, weights):
+    pipeline = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd")
+    learned = architectures.text_encoder(tokenizer())
+    learned.load_state_dict(trained.part(trained.read_checkpoint(runs, "sd")["average"], "encoder"))
+    ids = torch.tensor([pipeline.tokenizer("a red balloon over green hills at dusk").input_ids])
+    with torch.no_grad():
+        read, meant = pipeline.text_encoder(ids)[0], learned.eval()(ids)[0]
+    assert torch.allclose(read, meant, atol=0.02)  # it was stored in fp16
+
+
+def test_an_export_is_written_for_older_transformers_too(weights):
+    assert '"CLIPImageProcessor"' in (weights / "tiny" / "model_index.json").read_text()
+    assert (weights / "tiny-sd" / "tokenizer" / "vocab.json").exists()
+    names = load_file(weights / "tiny-sd" / "text_encoder" / "model.safetensors")
+    assert all(name.startswith("text_model.") for name in names)
+
+
+def test_both_models_together_fit_into_the_wheel(weights):
+    assert sum(file.stat().st_size for file in weights.rglob("*")) < 32e6
+
+
+def test_tiny_makes_a_clip_of_its_own_length(weights):
+    pipeline = StableVideoDiffusionPipeline.from_pretrained(weights / "tiny")
+    pipeline.set_progress_bar_config(disable=True)
+    frames = pipeline(
+        scene(seed=1).image, 64, 112, 14, 2, generator=torch.manual_seed(0), output_type="np"
+    ).frames[0]
+    assert frames.shape == (14, 64, 112, 3)
+    assert np.isfinite(frames).all()
+
+
+def test_both_models_mean_the_same_by_a_latent(runs):
+    video, image = trained.trained_vaes(runs)
+    picture = torch.rand(1, 3, 64, 112) * 2 - 1
+    latents = [vae.encode(picture).latent_dist.mode() for vae in (video, image)]
+    assert torch.equal(*latents)
+    assert video.config.scaling_factor == image.config.scaling_factor
+
+
+def test_the_video_model_begins_from_the_image_model():
+    video, image = architectures.video_unet(), architectures.image_unet()
+    assert architectures.begin_from_image_unet(video, image) == len(image.state_dict())
+    block = video.down_blocks[0].resnets[0].spatial_res_block.conv1
+    assert torch.equal(block.weight, image.down_blocks[0].resnets[0].conv1.weight)
+    assert (video.conv_in.weight[:, 4:] == 0).all()
+
+
+def test_temporal_convolutions_in_2d_are_exact_forward_and_backward():
+    convolution = Conv3d(4, 6, (3, 1, 1), padding=(1, 0, 0))
+    inputs = [torch.randn(2, 4, 5, 3, 7).requires_grad_() for _ in range(2)]
+    inputs[1].data.copy_(inputs[0].data)
+    results = []
+    for x, flat in zip(inputs, (False, True), strict=True):
+        convolution.zero_grad()
+        if flat:
+            with temporal_convolutions_in_2d(convolution):
+                y = convolution(x)
+        else:
+            y = convolution(x)
+        y.square().sum().backward()
+        results.append((y, x.grad, convolution.weight.grad.clone(), convolution.bias.grad.clone()))
+    for threefold, flat in zip(*results, strict=True):
+        assert torch.allclose(threefold, flat, atol=1e-4, rtol=1e-4)
+    assert "forward" not in vars(convolution)
+
+
+def test_clip_sees_in_training_what_the_pipeline_shows_it():
+    """The pipeline resizes and normalises on its own; training has to arrive at nearly the same
+    numbers.
+    """
+    pipeline = architectures.video_pipeline(
+        architectures.video_vae(), architectures.video_unet(), architectures.image_encoder().eval()
+    )
+    picture = scene(seed=2).image
+    with torch.no_grad():
+        shown = pipeline._encode_image(picture, CPU, 1, False)[0, 0]
+        pixels = torch.from_numpy(np.asarray(picture).copy()).movedim(-1, 0)[None] / 127.5 - 1
+        trained_on = pipeline.image_encoder(clip_pixels(pixels)).image_embeds[0]
+    assert torch.cosine_similarity(shown, trained_on, dim=0) > 0.999
+
+
+def test_every_caption_word_is_one_token_and_all_captions_fit():
+    words = tokenizer()
+    for caption in captions():
+        assert len(words.tokenize(caption)) == len(caption.split())
+        assert len(words(caption).input_ids) <= architectures.CAPTION_TOKENS
+
+
+def test_a_word_that_no_caption_has_is_spelled_out():
+    words = tokenizer()
+    ids = words("zeppelin").input_ids
+    assert (ids[0], ids[-1]) == (words.bos_token_id, words.eos_token_id)
+    assert words.eos_token_id not in ids[1:-1]
+
+
+def test_a_pool_holds_the_newest_chunks_and_is_the_same_after_a_pause():
+    def make(number):
+        return (torch.full((2,), number),)
+
+    through, resumed = (pools.Pool(make, every=2, depth=2) for _ in range(2))
+    for step in range(8):
+        drawn = through.draw(step, 20, torch.Generator().manual_seed(step))[0]
+    assert set(drawn.tolist()) == {2, 3}
+    assert torch.equal(drawn, resumed.draw(7, 20, torch.Generator().manual_seed(7))[0])
+
+
+def test_the_learning_rate_warms_up_stays_and_cools_down():
+    plan = Plan(steps=1000, peak_rate=1.0, warm_up=100, cool_down=0.4)
+    rates = [plan.rate(step, 0) for step in (0, 50, 300, 800, 999)]
+    assert rates[0] < rates[1] < rates[2] == 1.0 > rates[3] > rates[4] > 0
+
+
+def test_minutes_count_over_all_sittings():
+    assert Plan(minutes=10).done(step=5, seconds=300) == 0.5
+    with pytest.raises(ValueError, match="needs an end"):
+        Plan()
+
+
+def test_a_sitting_ends_early_without_an_end_to_the_plan(tmp_path):
+    plan = Plan(steps=50, sitting=0, draw_every=None)
+    assert train(VaeStage(1, CPU), plan, tmp_path, device=CPU) == 1 / 50
+
+
+@pytest.mark.parametrize("stage", ["sd", "svd"])
+def test_a_stage_says_which_one_has_to_come_before_it(tmp_path, stage):
+    with pytest.raises(FileNotFoundError, match=r"svdkit\.toyland\.train vae"):
+        main([stage, "--steps", "1", "--out", str(tmp_path)])
+
+
+def test_the_command_line_asks_how_long():
+    with pytest.raises(SystemExit, match="Try --minutes 30"):
+        main(["vae"])
+
+
+def test_the_evaluation_knows_a_pan_when_it_sees_one():
+    still = measures.to_frames(scene(seed=1, height=64, width=160).clip(num_frames=1))[0]
+    panned = torch.stack([still[:, :, 30 - t : 142 - t] for t in range(14)])
+    frozen = (panned[:1] - panned).square().mean()
+    assert measures.best_pan_error(panned) < 0.2 * frozen
+
+
+def test_the_evaluation_tells_a_law_from_its_reverse():
+    drawn = scene(seed=3, caption="a red balloon over green hills by day")
+    forth, back = measures.to_frames(drawn.clip()), measures.backwards(drawn, 127, 7)
+    assert (forth[0] - back[0]).abs().max() < 0.02  # both begin with the same picture
+    assert (forth[-1] - back[-1]).abs().mean() > 0.01
+
+
+def test_the_evaluation_counts_motion_and_drift():
+    dark = torch.full((1, 3, 8, 14), -0.5)
+    brighter = torch.cat([dark, dark + 0.02, dark + 0.04])
+    assert measures.motion(brighter) == pytest.approx(0.02 * 127.5, rel=1e-3)
+    assert measures.colour_drift(brighter) == pytest.approx(0.02, rel=1e-3)
+
+
+def test_a_missed_target_is_called_missed():
+    table = verdicts({"vae_psnr_scenes": 31.0, "seconds_a_clip": 6.0})
+    assert not table["vae_psnr_scenes"]["met"]
+    assert table["seconds_a_clip"]["met"]
+
+
+def test_a_judge_learns_to_tell_skies_apart():
+    judge = train_judge(steps=15, device=CPU, pictures=16)
+    named = [caption for caption in captions() if caption.startswith("a white bird")]
+    pictures = torch.cat(
+        [measures.to_frames(scene(7, caption).clip(num_frames=1)) for caption in named]
+    )
+    assert judge.right(pictures, named)["sky"] > 0.7
