@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 OVERHEAD_GIB = 0.5  # the CUDA context
 HEADROOM = 1.1  # the allocator's fragmentation
 
+OUT_OF_MEMORY = (  # how torch, safetensors, the system and Python's threads say it
+    "out of memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "not enough memory",
+    "can't start new thread",
+)
+
 
 class NotEnoughMemory(RuntimeError):  # noqa: N818 - the public name says it without Error
     """The animation did not fit; the message names what to try.
@@ -187,9 +195,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     import torch
 
-    words = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate mem")
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, (RuntimeError, OSError)) and any(word in str(error) for word in words)
+        isinstance(error, (RuntimeError, OSError))
+        and any(words in str(error) for words in OUT_OF_MEMORY)
     ):
         return True
     earlier = error.__cause__ or error.__context__  # the libraries wrap it in errors of their own
