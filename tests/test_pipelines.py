@@ -97,11 +97,15 @@ def test_too_little_memory_to_load_is_not_called_damage(copy_of):
         sk.load("tiny", device="cpu")
         sk.unload()
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 12_000_000,) * 2)
-        try:
-            sk.load({str(copy_of())!r}, device="cpu")
-        except sk.NotEnoughMemory as error:
-            print(error)
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        for spare in (40_000_000, 30_000_000, 20_000_000, 10_000_000, 5_000_000):
+            resource.setrlimit(resource.RLIMIT_AS, (used + spare, hard))
+            try:
+                sk.load({str(copy_of())!r}, device="cpu")
+                sk.unload()
+            except sk.NotEnoughMemory as error:
+                print(error)
+                break
     """
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
