@@ -47,10 +47,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class _Kept:
-    key: tuple
+    what: tuple
+    """The model, and the state of its folder if it has one."""
+    asked: tuple
+    """All else that shaped it: memory, device, dtype and weights."""
     pipeline: "StableVideoDiffusionPipeline"
-    auto: tuple | None = None
-    """What was asked for besides the model, if "auto" chose it."""
 
 
 _kept: dict[str, _Kept] = {}  # by device: one pipeline resides on each
@@ -76,8 +77,6 @@ def load(
     >>> load("tiny", device="cpu") is load("tiny", device="cpu")
     True
     """
-    import torch
-
     device = pick_device(device, memory)
     memory = checked_memory(memory, device)
     if weights not in (None, "random"):
@@ -85,53 +84,37 @@ def load(
     dtype = pick_dtype(dtype, device)
     asked = (memory, device, dtype, weights)
     if name == "auto":
-        if device in _kept and _kept[device].auto == asked:  # its memory is not free, but its own
-            return _kept[device].pipeline
-        name, why = _auto(device)
+        name, why = _auto(device, asked)
         print(f"auto: {name}, because {why}.")
-        auto = asked
-    else:
-        auto = None
     row, folder = _find(name)
-    key = (folder or (row.name if row else name), _fingerprint(folder), *asked)
-    if device in _kept and _kept[device].key == key:
-        return _kept[device].pipeline
-    if row and (row.bundled or weights == "random"):
-        _make_room(device)
-        preset = preset_for(memory, device, small=row.bundled)
+    kept = _kept.get(device)
+    what = (folder or (row.name if row else name), _fingerprint(folder))
+    if kept and (kept.what, kept.asked) == (what, asked):
+        return kept.pipeline
+    if weights == "random" and row is None:
+        raise ValueError(f"weights='random' builds a model of {', '.join(MODELS)}; not {name!r}.")
+    random = row is not None and (row.bundled or weights == "random")
+    # what can go wrong outside goes wrong here, before the pipeline that is there makes room
+    checkpoint = None if random else _checkpoint(str(name), row, folder, dtype)
+    _make_room(device)
+    preset = preset_for(memory, device, small=bool(row and row.bundled))
+    if checkpoint:
+        pipeline = _read(checkpoint, dtype)
+    else:
         # a GPU draws its numbers quicker, and others; tiny has the same ones everywhere
         straight = preset.name == "all_on_gpu" and not row.bundled
         pipeline = build(row, dtype=dtype, device=device if straight else "cpu")
-        origin = Origin(row.name, row, "random", preset=preset)
-    elif weights == "random":
-        raise ValueError(f"weights='random' builds a model of {', '.join(MODELS)}; not {name!r}.")
-    else:
-        half = dtype != torch.float32
-        if folder:
-            checkpoint = hub.from_folder(folder, half=half)
-        else:
-            repo = row.repo if row else str(name)
-            hint = did_you_mean(repo, [model.repo for model in MODELS.values() if model.repo])
-            checkpoint = hub.from_hub(repo, half=half, hint=hint)
-        _make_room(device)
-        preset = preset_for(memory, device)
-        pipeline = _read(checkpoint, dtype)
-        origin = Origin(
-            row.name if row else folder.name if folder else str(name),
-            row,
-            "folder" if folder else "hub",
-            checkpoint.revision,
-            preset,
-        )
-    try:
-        preset.apply(pipeline, device)
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise _too_large(str(name), preset, device) from error
-        raise
-    _kept[device] = _Kept(key, pipeline, auto)
-    _origins[pipeline] = origin
-    _tell_licence(row, origin)
+    _place(pipeline, preset, device)
+    _kept[device] = _Kept(what, asked, pipeline)
+    _origins[pipeline] = Origin(
+        name=row.name if row else folder.name if folder else str(name),
+        model=row,
+        source="random" if random else "folder" if folder else "hub",
+        revision=checkpoint.revision if checkpoint else None,
+        preset=preset,
+    )
+    if checkpoint and row:
+        _tell_licence(row)
     return pipeline
 
 
@@ -185,13 +168,30 @@ def _read(checkpoint: hub.Checkpoint, dtype: "torch.dtype") -> "StableVideoDiffu
         raise hub.damaged(checkpoint.folder, f"{type(error).__name__}: {error}") from error
 
 
-def _too_large(name: str, preset: Preset, device: str) -> NotEnoughMemory:
-    names = list(PRESETS)
-    smaller = names[names.index(preset.name) + 1]
-    return NotEnoughMemory(
-        f"{name} does not fit on {device} with memory={preset.name!r}; try memory={smaller!r}, or "
-        "close what else uses the GPU."
-    )
+def _checkpoint(
+    name: str, row: Model | None, folder: Path | None, dtype: "torch.dtype"
+) -> hub.Checkpoint:
+    import torch
+
+    half = dtype != torch.float32
+    if folder:
+        return hub.from_folder(folder, half=half)
+    repo = row.repo if row else name
+    hint = did_you_mean(repo, [model.repo for model in MODELS.values() if model.repo])
+    return hub.from_hub(repo, half=half, hint=hint)
+
+
+def _place(pipeline: "StableVideoDiffusionPipeline", preset: Preset, device: str) -> None:
+    try:
+        preset.apply(pipeline, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        names = list(PRESETS)
+        raise NotEnoughMemory(
+            f"The model does not fit on {device} with memory={preset.name!r}; try "
+            f"memory={names[names.index(preset.name) + 1]!r}, or close what else uses the GPU."
+        ) from error
 
 
 def _find(name: Any) -> tuple[Model | None, Path | None]:
@@ -232,8 +232,11 @@ def _fingerprint(folder: Path | None) -> tuple | None:
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
-def _auto(device: str) -> tuple[str, str]:
+def _auto(device: str, asked: tuple) -> tuple[str, str]:
     """Choose the model that "auto" means, and say why."""
+    kept = _kept.get(device)
+    if kept and kept.what[0] == AUTO_MODEL and kept.asked == asked:
+        return AUTO_MODEL, "it is loaded already"  # and its memory is not free, but its own
     if not device.startswith("cuda"):
         return "tiny", f"svd-xt needs a CUDA GPU and this runs on {device}"
     return best_model(free_gpu_gib(device))
@@ -276,9 +279,7 @@ def _make_room(device: str) -> None:
         torch.mps.empty_cache()
 
 
-def _tell_licence(row: Model | None, origin: Origin) -> None:
-    if row is None or origin.source == "random":  # no weights of theirs
-        return
+def _tell_licence(row: Model) -> None:
     if row.name not in _licences_told:
         _licences_told.add(row.name)
         print(f"{row.name}: {row.licence}")
