@@ -14,7 +14,7 @@ import numpy as np
 
 from . import __version__
 from .clips import Clip
-from .frames import sha256_of_frames
+from .frames import frozen, sha256_of_frames
 from .images import ImageLike, check_fit, fit, natural_frame, open_image
 from .lending import borrowed
 from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
@@ -84,7 +84,7 @@ def animate(
     }
     outcome = _circumstances(pipeline, origin) | {"frames_sha256": sha256_of_frames(frames)}
     recipe = {"request": request, "outcome": outcome}
-    return Clip(frames, settings.fps, recipe, [picture])
+    return Clip(frozen(frames), settings.fps, recipe, (picture,))
 
 
 def check_request(

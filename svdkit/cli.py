@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import re
 import sys
 import time
@@ -11,11 +12,11 @@ from pathlib import Path
 from . import __version__
 from .memory import PRESETS
 from .models import MODELS
-from .settings import LIMITS, Settings
-from .storage import Bundle
+from .settings import GUIDANCE_SHAPES, LIMITS, Settings
+from .storage import Bundle, as_path
 from .video import ENCODERS, check_format
 
-MADE_BY = f"svdkit {__version__}"
+MADE_BY = "made by svdkit"
 INPUT = re.compile(r"\.input(-\d+)?\.png$")  # what a saved clip keeps of its picture
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
+    except BrokenPipeError:  # as with: svdkit models | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, ValueError, TypeError, RuntimeError, FloatingPointError) as error:
         print(f"svdkit: {error}", file=sys.stderr)
         return 1
@@ -50,14 +54,16 @@ def demo(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     print("svdkit demo: the sample picture, animated by the model that comes with svdkit.")
     video, sheet = options.out / "demo.mp4", options.out / "demo.png"
+    if options.out.suffix.lower() in ENCODERS:
+        raise ValueError(f"{str(options.out)!r} is named like a video; --out takes a folder.")
     Bundle(video).check_free()
-    if sheet.exists() and MADE_BY.encode() not in sheet.read_bytes():
+    if sheet.is_dir() or (sheet.exists() and MADE_BY.encode() not in sheet.read_bytes()):
         raise FileExistsError(f"{str(sheet)!r} is there already; name a folder with --out.")
     pipeline = load("tiny")
     clip = animate(sample_image(), pipeline, seed=options.seed)
     clip.save(video)
     mark = PngInfo()
-    mark.add_text("Software", MADE_BY)
+    mark.add_text("Software", f"{MADE_BY} {__version__}")
     show_frames(clip).save(sheet, pnginfo=mark)
     seconds = time.perf_counter() - start
     settings = clip.recipe["request"]["settings"]
@@ -140,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     command = commands.add_parser("demo", help="animate a sample picture; no GPU, no download")
-    command.add_argument("-o", "--out", type=Path, default=Path("."), help="folder to write to")
+    command.add_argument("-o", "--out", type=as_path, default=Path("."), help="folder to write to")
     command.add_argument("--seed", type=int, default=7)
     command.set_defaults(run=demo)
 
@@ -149,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-o",
         "--out",
-        type=Path,
+        type=as_path,
         required=True,
         help=f"a file ending in {', '.join(ENCODERS)}; for several pictures a folder of mp4",
     )
@@ -165,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X,Y",
         help="what a crop keeps in view, as fractions",
     )
-    command.add_argument("--guidance", default="linear", help="linear or triangle")
+    command.add_argument("--guidance", default="linear", choices=GUIDANCE_SHAPES)
     command.add_argument("--overwrite", action="store_true", help="replace files of others too")
     defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
     for name, limit in LIMITS.items():
@@ -184,25 +190,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _point(text: str) -> tuple[float, float]:
-    x, y = text.split(",")
-    return float(x), float(y)
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no point; give X,Y like 0.5,0.2") from error
+    return x, y
 
 
 def _pictures(images: list[str]) -> list[Path]:
     """List the pictures named, those in folders by name."""
     found = []
-    for image in map(Path, images):
+    for image in map(as_path, images):
         if not image.is_dir():
             if not image.exists():
                 raise FileNotFoundError(f"{str(image)!r} is not there; name a picture or a folder.")
             found.append(image)
             continue
         files = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
-        inside = [file for file in files if not INPUT.search(file.name)]
+        inside = [file for file in files if not _is_by_product(file)]
         if not inside:
             raise ValueError(f"The folder {str(image)!r} holds no picture ({', '.join(PICTURES)}).")
         found += inside
     return found
+
+
+def _is_by_product(file: Path) -> bool:
+    """Whether a file is a clip that svdkit saved, or the picture that it keeps beside one."""
+    clip = file.with_name(INPUT.sub("", file.name))
+    return (clip != file and Path(f"{clip}.json").exists()) or "svdkit" in Bundle(file).read()
 
 
 def _targets(pictures: list[Path], out: Path) -> list[Path]:

@@ -16,11 +16,10 @@ import numpy as np
 from PIL import Image
 
 from . import __version__, video
-from .frames import checked_frames, sha256_of_frames, size_of
+from .frames import checked_frames, frozen, sha256_of_frames, size_of
 from .images import open_image
-from .storage import ABOUT_THE_FILE, Bundle, as_path
+from .storage import ABOUT_THE_FILE, Bundle, as_path, fingerprint, plain_recipe
 
-DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 
 
@@ -28,7 +27,7 @@ DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 class Clip:
     """A short film: uint8 RGB frames (n, height, width, 3), a playback fps, and its recipe.
 
-    A clip is a value: it cannot be changed, and every method gives a new one.
+    A clip is a value: its frames cannot be written to, and every method gives a new clip.
 
     >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8), fps=12)
     >>> clip[2:]
@@ -47,8 +46,9 @@ class Clip:
     def __post_init__(self):
         object.__setattr__(self, "frames", checked_frames(self.frames))
         object.__setattr__(self, "fps", _checked_fps(self.fps))
-        object.__setattr__(self, "recipe", _plain_json(self.recipe))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "recipe", plain_recipe(self.recipe))
+        pictures = [self.inputs] if isinstance(self.inputs, Image.Image) else self.inputs
+        object.__setattr__(self, "inputs", tuple(open_image(picture) for picture in pictures))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -90,10 +90,10 @@ class Clip:
                 f"Clips of {size_of(self.frames)} and {size_of(other.frames)} pixels cannot be "
                 "joined; make both at one height and width."
             )
-        frames = np.concatenate([self.frames, other.frames])
-        both = {"steps": [*steps_of(self.recipe), *steps_of(other.recipe)]}
-        joined = Clip(frames, self.fps, both, self.inputs + other.inputs)
-        return joined._edited(frames, "join", lengths=[len(self), len(other)])
+        frames = frozen(np.concatenate([self.frames, other.frames]))
+        steps = [*steps_of(self.recipe), *steps_of(other.recipe)]
+        both = Clip(frames, self.fps, {"steps": steps}, self.inputs + other.inputs)
+        return both._edited(frames, "join", lengths=[len(self), len(other)])
 
     def __repr__(self) -> str:
         return f"Clip({self._description})"
@@ -130,7 +130,8 @@ class Clip:
         >>> len(Clip(np.zeros((6, 64, 112, 3), np.uint8)).boomerang())
         10
         """
-        return self._edited(np.concatenate([self.frames, self.frames[-2:0:-1]]), "boomerang")
+        frames = np.concatenate([self.frames, self.frames[-2:0:-1]])
+        return self._edited(frozen(frames), "boomerang")
 
     def repeat(self, times: int) -> "Clip":
         """Play several times over.
@@ -140,7 +141,8 @@ class Clip:
         """
         if isinstance(times, bool) or not isinstance(times, (int, np.integer)) or times < 1:
             raise ValueError(f"times is {times!r}; a whole number from 1 is needed, 2 plays twice.")
-        return self._edited(np.tile(self.frames, (times, 1, 1, 1)), "repeat", times=int(times))
+        frames = np.tile(self.frames, (times, 1, 1, 1))
+        return self._edited(frozen(frames), "repeat", times=int(times))
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         """Save as .mp4, .webm, .gif or .webp, or without a suffix as a folder of PNG frames.
@@ -164,16 +166,17 @@ class Clip:
             )
         size = list(self.frames.shape[:3])
         file = {"fps": self.fps, "frames": size, "pictures": len(self.inputs)}
-        with Bundle(path).draft(pictures=len(self.inputs), overwrite=overwrite) as draft:
+        counts = {"frames": len(self), "pictures": len(self.inputs)}
+        with Bundle(path).draft(**counts, overwrite=overwrite) as draft:
             if suffix:
                 draft.path.write_bytes(video.encode(self.frames, self.fps, suffix))
-                file["sha256"] = draft.fingerprint()
             else:
                 draft.path.mkdir()
                 for number, frame in enumerate(self):
-                    frame.save(draft.path / f"frame_{number:04d}.png")
+                    frame.save(draft.frame(number))
             for number, picture in enumerate(self.inputs):
                 picture.save(draft.picture(number))
+            file["sha256"] = draft.fingerprints()
             about = self.recipe | {"svdkit": __version__, "file": file}
             draft.recipe.write_text(json.dumps(about, indent=2), encoding="utf-8")
         return path
@@ -193,11 +196,11 @@ class Clip:
         bundle = Bundle(path)
         about = bundle.read()
         file = about.get("file", {})
-        frames, fps = _read_folder(bundle) if bundle.is_folder else video.decode(path)
-        frames = _as_recorded(frames, file.get("frames"), bundle)
+        frames, fps = _read(bundle, file)
         recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
-        pictures = [open_image(bundle.picture(n)) for n in range(file.get("pictures", 0))]
-        return cls(frames, file.get("fps", fps), recipe, tuple(pictures))
+        pictures = [bundle.picture(number) for number in range(file.get("pictures", 0))]
+        _check_there(pictures, bundle)
+        return cls(frames, file.get("fps", fps), recipe, tuple(map(open_image, pictures)))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         poster = base64.b64encode(video.still(self.frames[0])).decode()
@@ -255,38 +258,41 @@ def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     return recipe.get("steps", [recipe] if recipe else [])
 
 
-def _plain_json(recipe: Any) -> dict[str, Any]:
-    """Copy a recipe, and make sure that it can be written as JSON."""
-    try:
-        return json.loads(json.dumps(dict(recipe or {})))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"A recipe is a dict of plain JSON values: {error}.") from error
-
-
 def _checked_fps(fps: Any) -> float:
-    number = float(fps) if isinstance(fps, (int, float, np.number)) else math.nan
+    is_number = isinstance(fps, (int, float, np.number)) and abs(fps) < 1e9
+    number = float(fps) if is_number else math.nan
     if not 0 < number <= 1000:
         raise ValueError(f"fps is {fps!r}; playback needs a number above 0, up to 1000. Try 7.")
     return int(number) if number == int(number) else number
 
 
-def _read_folder(bundle: Bundle) -> tuple[np.ndarray, float]:
-    files = bundle.frames()
+def _read(bundle: Bundle, file: dict[str, Any]) -> tuple[np.ndarray, float]:
+    """Read the frames, and make sure that they are those that the recipe tells of."""
+    count, height, width = file.get("frames") or (None, None, None)
+    if not bundle.is_folder:
+        told = file.get("sha256", {}).get(bundle.path.name)
+        if told and told != fingerprint(bundle.path):
+            raise _other_recipe(bundle, "it was changed since, or the recipe is another video's")
+        frames, fps = video.decode(bundle.path)
+        frames = frames[:, :height, :width]  # a video of odd size is stored one pixel larger
+        if count and frames.shape[:3] != (count, height, width):
+            raise _other_recipe(bundle, f"{count} frames of {height}×{width} are not there")
+        return frames, fps
+    files = bundle.frames() if count is None else [bundle.frame(n) for n in range(count)]
     if not files:
         raise ValueError(f"The folder {str(bundle.path)!r} holds no frames: no frame_0000.png.")
+    _check_there(files, bundle)
     return checked_frames([open_image(file) for file in files]), 7
 
 
-def _as_recorded(frames: np.ndarray, recorded: list[int] | None, bundle: Bundle) -> np.ndarray:
-    """Cut off what an odd size was padded by; refuse a recipe that is of another video."""
-    if recorded is None:
-        return frames
-    count, height, width = recorded
-    padding = (frames.shape[1] - height, frames.shape[2] - width)
-    if len(frames) != count or not set(padding) <= {0, 1}:
-        raise ValueError(
-            f"{str(bundle.path)!r} holds {len(frames)} frames of {size_of(frames)}, and its recipe "
-            f"tells of {count} of {height}×{width}: a part is missing, or it is another video's "
-            f"recipe. Move {str(bundle.recipe)!r} away to open what is there."
-        )
-    return frames[:, :height, :width]
+def _check_there(files: list[Path], bundle: Bundle) -> None:
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise _other_recipe(bundle, f"{missing[0]} is missing")
+
+
+def _other_recipe(bundle: Bundle, why: str) -> ValueError:
+    return ValueError(
+        f"{str(bundle.path)!r} is not what its recipe tells of: {why}. Move "
+        f"{str(bundle.recipe)!r} away to open what is there."
+    )

@@ -18,18 +18,37 @@ def checked_frames(frames: "np.ndarray | Iterable[Image.Image]") -> np.ndarray:
             raise TypeError(f"The frames are {frames!r:.40}; give an array or a list of pictures.")
         pictures = [np.asarray(f.convert("RGB") if hasattr(f, "convert") else f) for f in frames]
         sizes = sorted({picture.shape for picture in pictures})
+        if not pictures:
+            raise ValueError("There are no frames; a clip has one at least.")
         if len(sizes) != 1:
-            raise ValueError(f"The frames have sizes {sizes}; one size, and a frame, are needed.")
-        frames = np.stack(pictures)
+            raise ValueError(f"The frames have sizes {sizes}; one size is needed.")
+        frames = frozen(np.stack(pictures))
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
         raise ValueError(
             f"The frames are {frames.dtype} of shape {frames.shape}; uint8 of shape (frames, "
             "height, width, 3), none of them 0, is needed. Floats 0–1: (255 * x).astype('uint8')."
         )
-    if frames.flags.writeable:  # a clip is a value: what the caller does with the array is not ours
-        frames = frames.copy()
-        frames.flags.writeable = False
+    # a clip is a value: what the caller does with the array later is not ours
+    return frames if _is_frozen(frames) else frozen(frames.copy())
+
+
+def frozen(frames: np.ndarray) -> np.ndarray:
+    """Make sure that an array is never written to again.
+
+    >>> frozen(np.zeros(3)).flags.writeable
+    False
+    """
+    frames.flags.writeable = False
     return frames
+
+
+def _is_frozen(frames: np.ndarray) -> bool:
+    """Whether neither the array nor what it is a view of can be written to."""
+    while isinstance(frames.base, np.ndarray):
+        if frames.flags.writeable:
+            return False
+        frames = frames.base
+    return not frames.flags.writeable and (frames.base is None or isinstance(frames.base, bytes))
 
 
 def sha256_of_frames(frames: np.ndarray) -> str:

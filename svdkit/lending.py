@@ -21,16 +21,16 @@ def borrowed(pipeline: Any, curve: list[float] | None, progress: bool) -> Iterat
     ...     type(pipeline).__name__
     'StableVideoDiffusionPipeline'
     """
-    with _lock:
-        if id(pipeline) in _animating:
-            raise RuntimeError(
-                "This pipeline is animating already, in another thread, and can do one clip at a "
-                "time. Wait for it, or give each thread a pipeline of its own."
-            )
-        _animating.add(id(pipeline))
     kind = type(pipeline)
     bar = getattr(pipeline, "_progress_bar_config", {})
     vae_dtype = pipeline.vae.dtype
+    with _lock:
+        if id(pipeline) in _animating:
+            raise RuntimeError(
+                "This pipeline is animating already, in another thread or around this on_step, and "
+                "makes one clip at a time. Use a pipeline of its own for each."
+            )
+        _animating.add(id(pipeline))
     try:
         if curve is not None:
             pipeline.__class__ = _with_guidance(kind, curve)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
 
 AUTO_MODEL = "svd-xt"
+ADDRESS = re.compile(r"[A-Za-z0-9](?!.*(--|\.\.))[\w.-]*/[A-Za-z0-9][\w.-]*")  # owner/name
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def load(
         print(f"auto: {name}, because {why}.")
     row, folder = _find(name)
     kept = _kept.get(device)
+    if row and row.bundled:
+        asked = (memory, device, dtype, None)  # its weights are random anyway
     what = (folder or (row.name if row else name), _fingerprint(folder))
     if kept and (kept.what, kept.asked) == (what, asked):
         return kept.pipeline
@@ -204,23 +207,23 @@ def _find(name: Any) -> tuple[Model | None, Path | None]:
     path = as_path(name)
     if path.is_dir():
         return None, path.resolve()
-    if path.suffix in hub.PICKLES:
+    if path.suffix.lower() in hub.PICKLES:
         raise ValueError(
             f"{text!r} is a pickle, which can run any code when it is opened; svdkit reads "
             "safetensors only, in a folder of diffusers' layout."
         )
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         raise ValueError(
             f"{text!r} is a single file, from which diffusers cannot load SVD; give a folder in "
             "its layout (unet/, vae/, image_encoder/ …), a hub address, or a name: "
             f"{', '.join(MODELS)}."
         )
-    if isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text):
+    if isinstance(name, str) and ADDRESS.fullmatch(text):
         return find_model(text), None
     known = [*MODELS, "auto"]
     raise ValueError(
         f"{text!r} is no model, hub address (owner/name) or folder that is there."
-        f"{did_you_mean(text, known)} There are: {', '.join(known)}."
+        f"{did_you_mean(text.lower(), known)} There are: {', '.join(known)}."
     )
 
 
@@ -228,7 +231,8 @@ def _fingerprint(folder: Path | None) -> tuple | None:
     """Tell one state of a folder from another: a checkpoint that was saved anew is loaded anew."""
     if folder is None or not (folder / "model_index.json").exists():
         return None
-    stats = [(file.name, file.lstat()) for file in sorted(folder.glob("*/*"))]
+    files = [folder / "model_index.json", *sorted(folder.glob("*/*"))]
+    stats = [(str(file), file.stat()) for file in files if file.exists()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 

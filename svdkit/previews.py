@@ -29,9 +29,11 @@ class Preview:
     before: "torch.Tensor | None"
     """Latents (1, frames, channels, height, width) before the step; None where not known."""
     after: "torch.Tensor"
+    """Latents after the step."""
     sigma: float
-    """Noise level before the step, and after it."""
+    """Noise level before the step."""
     next_sigma: float
+    """Noise level after the step."""
 
     def picture(self) -> "Image.Image":
         """Draw the middle frame, a pixel for each latent."""

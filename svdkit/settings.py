@@ -1,7 +1,7 @@
 """Settings: the knobs of one animation, under the names and defaults of diffusers."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -91,7 +91,8 @@ class Settings:
         if self.num_frames and not isinstance(self.guidance, str):
             self.curve()  # which counts its numbers
         # diffusers asks the last frame's scale whether to guide at all, then uses every frame's
-        if self.min_guidance_scale > self.max_guidance_scale:
+        shaped = isinstance(self.guidance, str)
+        if shaped and self.min_guidance_scale > self.max_guidance_scale:
             raise ValueError(
                 f"min_guidance_scale {self.min_guidance_scale:g} is above max_guidance_scale "
                 f"{self.max_guidance_scale:g}; swap them, or give guidance= a number per frame."
@@ -178,7 +179,7 @@ def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
                 f"with a number per frame.{did_you_mean(guidance, GUIDANCE_SHAPES)}"
             )
         return guidance
-    if not isinstance(guidance, Iterable):
+    if not isinstance(guidance, Iterable) or isinstance(guidance, (bytes, Mapping, Set)):
         raise TypeError(
             f"guidance is {guidance!r}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a list with "
             f"a number per frame. For the same everywhere set min_guidance_scale and "

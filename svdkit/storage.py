@@ -26,6 +26,10 @@ SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "[frames, height, width]",
     ),
     "pictures": (lambda count: type(count) is int and 0 <= count < 1000, "a small number"),
+    "sha256": (
+        lambda files: isinstance(files, dict) and all(type(sha) is str for sha in files.values()),
+        "a fingerprint for each file",
+    ),
 }
 
 
@@ -37,7 +41,38 @@ def as_path(path: str | os.PathLike) -> Path:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"{path!r} is no path; give a str or a pathlib.Path, like 'kite.mp4'.")
+    if not os.fspath(path):
+        raise ValueError("The path is empty; give one like 'kite.mp4'.")
     return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
+
+
+def plain_recipe(recipe: Any) -> dict[str, Any]:
+    """Copy a recipe, and make sure that it can be written beside a clip and read back.
+
+    >>> plain_recipe({"request": {"seed": 7}})
+    {'request': {'seed': 7}}
+    """
+    try:
+        plain = json.loads(json.dumps(recipe or {}, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"A recipe is a dict of plain JSON values: {error}.") from error
+    check_steps(plain)
+    if set(plain) & set(ABOUT_THE_FILE):
+        names = " or ".join(ABOUT_THE_FILE)
+        raise ValueError(f"A recipe has no {names} of its own: {recipe!s:.60}")
+    return plain
+
+
+def check_steps(recipe: Any) -> None:
+    """Make sure that a recipe is a dict whose steps, if it has them, are a list of dicts.
+
+    >>> check_steps({"steps": 7})
+    Traceback (most recent call last):
+    ValueError: A recipe is a dict, its steps a list of dicts; this is {'steps': 7}.
+    """
+    steps = recipe.get("steps", []) if isinstance(recipe, dict) else None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise ValueError(f"A recipe is a dict, its steps a list of dicts; this is {recipe!s:.60}.")
 
 
 class Bundle:
@@ -48,8 +83,8 @@ class Bundle:
     """
 
     def __init__(self, path: Path):
-        self.path = path
-        self.is_folder = not path.suffix or path.is_dir()
+        self.path = path.resolve() if path.name in ("", "..") else path
+        self.is_folder = path.is_dir() or not (path.suffix or path.is_file())
 
     @property
     def recipe(self) -> Path:
@@ -64,8 +99,16 @@ class Bundle:
         """
         return self._beside("input.png" if number == 0 else f"input-{number + 1}.png")
 
+    def frame(self, number: int) -> Path:
+        """Give the file of the frame with this number, in a folder of them.
+
+        >>> Bundle(Path("kite")).frame(3).name
+        'frame_0003.png'
+        """
+        return self.path / f"frame_{number:04d}.png"
+
     def frames(self) -> list[Path]:
-        """List the frames in a folder, in their order."""
+        """List the frames that are in a folder, in their order."""
         matches = ((FRAME.fullmatch(file.name), file) for file in self.path.iterdir())
         return [file for _, file in sorted((int(m[1]), file) for m, file in matches if m)]
 
@@ -77,17 +120,18 @@ class Bundle:
         """
         away = "; move it away to open the clip without its recipe."
         try:
-            about = json.loads(self.recipe.read_text(encoding="utf-8"))
+            about = json.loads(self.recipe.read_text(encoding="utf-8-sig"))
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise ValueError(f"{str(self.recipe)!r} is no valid JSON ({error}){away}") from error
-        file = about.get("file", {}) if isinstance(about, dict) else None
-        steps = about.get("steps", []) if isinstance(about, dict) else None
-        if not isinstance(file, dict) or not isinstance(steps, list):
-            raise ValueError(f"{str(self.recipe)!r} is no recipe of svdkit{away}")
-        if not all(isinstance(step, dict) for step in steps):
-            raise ValueError(f"{str(self.recipe)!r} has steps that are no steps{away}")
+        try:
+            check_steps(about)
+        except ValueError as error:
+            raise ValueError(f"{str(self.recipe)!r} is no recipe. {error:}{away}") from error
+        file = about.get("file", {})
+        if not isinstance(file, dict):
+            raise ValueError(f"{str(self.recipe)!r} is no recipe: its file is {file!r:.40}{away}")
         for key, (is_right, wanted) in SHAPES.items():
             if key in file and not is_right(file[key]):
                 raise ValueError(
@@ -96,8 +140,8 @@ class Bundle:
                 )
         return about
 
-    def check_free(self, *, pictures: int = 1, overwrite: bool = False) -> None:
-        """Make sure that saving here, with so many pictures beside, replaces nothing of others.
+    def check_free(self, *, frames: int = 0, pictures: int = 1, overwrite: bool = False) -> None:
+        """Make sure that saving here, so many frames and pictures, replaces nothing of others.
 
         >>> Bundle(Path("kite.mp4")).check_free()
         """
@@ -111,12 +155,15 @@ class Bundle:
                 f"{str(self.path)!r} is a file, and frames need a folder; choose another name, or "
                 "end it in .mp4 for a video."
             )
-        if overwrite or self._is_ours():
-            return
-        files = [self.path, self.recipe, *map(self.picture, range(pictures))]
-        taken = [file for file in files if file.exists()]
-        if self.is_folder and taken == [self.path] and not any(self.path.iterdir()):
-            return  # an empty folder
+        files = [self.recipe, *map(self.picture, range(pictures))]
+        files += map(self.frame, range(frames)) if self.is_folder else [self.path]
+        for file in files:
+            if file.is_dir():
+                raise IsADirectoryError(f"{str(file)!r} is a folder; choose another name.")
+        ours = set() if overwrite else self._ours()
+        taken = [file for file in files if file.exists() and not overwrite and file not in ours]
+        if self.is_folder and self.path.exists() and not overwrite and not ours:
+            taken += sorted(self.path.iterdir())[:1]
         if taken:
             raise FileExistsError(
                 f"{str(taken[0])!r} is there already and is not what svdkit saved there; choose "
@@ -124,52 +171,48 @@ class Bundle:
             )
 
     @contextmanager
-    def draft(self, *, pictures: int, overwrite: bool = False) -> Iterator["Bundle"]:
+    def draft(
+        self, *, frames: int = 0, pictures: int = 0, overwrite: bool = False
+    ) -> Iterator["Bundle"]:
         """Lend a bundle to write to; when all is written, its files take their places.
 
-        An error while writing leaves everything as it was.
+        An error, or an interrupt, leaves everything as it was.
         """
-        self.check_free(pictures=pictures, overwrite=overwrite)
+        self.check_free(frames=frames, pictures=pictures, overwrite=overwrite)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        before = self._own_extras()
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=self.path.parent) as folder:
-            draft = Bundle(Path(folder, self.path.name))
+            draft = Bundle(Path(folder, "new", self.path.name))
+            draft.path.parent.mkdir()
             yield draft
             if self.is_folder and not self.path.exists():
                 os.replace(draft.path, self.path)
                 return
-            # file by file, so that what else the user keeps in a folder never moves; the recipe
-            # comes last, as the mark that all of it is there
-            for file in draft._files():
-                os.replace(file, self._place_of(file))
-                before.discard(self._place_of(file))
-            for file in before:
-                file.unlink(missing_ok=True)
+            old = Path(folder, "old")
+            old.mkdir()
+            new = {self._place_of(file): file for file in draft._files()}
+            leaving = self._ours() | {place for place in new if place.exists()}
+            _move_all(
+                [(place, old / place.name) for place in sorted(leaving)]
+                + [(file, place) for place, file in new.items()]
+            )
 
-    def fingerprint(self) -> str | None:
-        """Give the sha256 of the video file; None for a folder of frames."""
-        if self.is_folder:
-            return None
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+    def _ours(self) -> set[Path]:
+        """List the files here that are still as svdkit saved them, so that saving may replace them.
 
-    def _is_ours(self) -> bool:
-        """Whether what is here is still as svdkit saved it, so that saving may replace it."""
+        What was edited since is its user's, and so is what is merely named like ours.
+        """
         try:
             about = self.read()
         except ValueError:
-            return False
-        if "svdkit" not in about:
-            return False
-        unchanged = about.get("file", {}).get("sha256")
-        return self.is_folder or not self.path.exists() or unchanged == self.fingerprint()
-
-    def _own_extras(self) -> set[Path]:
-        """List the files that the clip before may leave behind: pictures, and frames."""
-        if not self._is_ours():
             return set()
-        count = self.read().get("file", {}).get("pictures", 0)
-        extras = {self.picture(number) for number in range(count)}
-        return extras | set(self.frames()) if self.is_folder else extras
+        if "svdkit" not in about:
+            return set()
+        places = {
+            self._place_of(Path(name)): sha
+            for name, sha in about.get("file", {}).get("sha256", {}).items()
+        }
+        same = {place for place, sha in places.items() if fingerprint(place) == sha}
+        return {self.recipe, *same}
 
     def _files(self) -> list[Path]:
         """List what a draft holds, the recipe last."""
@@ -180,7 +223,39 @@ class Bundle:
         folder = self.path if self.is_folder else self.path.parent
         return folder / drafted.name
 
+    def fingerprints(self) -> dict[str, str]:
+        """Give the fingerprint of each file but the recipe, by name."""
+        folder = self.path if self.is_folder else self.path.parent
+        return {file.name: fingerprint(file) for file in sorted(folder.iterdir())}
+
     def _beside(self, name: str) -> Path:
         if self.is_folder:
             return self.path / name
         return self.path.with_name(f"{self.path.name}.{name}")
+
+
+def fingerprint(file: Path) -> str | None:
+    """Give the sha256 of a file; None where there is none.
+
+    >>> fingerprint(Path("nowhere.mp4")) is None
+    True
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _move_all(moves: list[tuple[Path, Path]]) -> None:
+    """Move files in order; if that is broken off, move them back."""
+    begun = []
+    try:
+        for source, target in moves:
+            begun.append((source, target))
+            os.replace(source, target)
+    except BaseException:
+        for source, target in reversed(begun):
+            if target.exists() and not source.exists():
+                os.replace(target, source)
+        raise

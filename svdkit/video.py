@@ -36,10 +36,11 @@ def encode(frames: "np.ndarray", fps: float, suffix: str) -> bytes:
         try:
             mediapy.write_video(path, _even(frames), fps=fps, **ENCODERS[suffix])
         except RuntimeError as error:
-            raise RuntimeError(
-                f"This machine's ffmpeg cannot write {suffix} ({error}). The one of imageio-ffmpeg "
-                "can: mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())"
-            ) from error
+            cure = ""
+            if "encoder" in str(error):
+                cure = " That of imageio-ffmpeg has all of them: "
+                cure += "mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())"
+            raise RuntimeError(f"ffmpeg cannot write this as {suffix}: {error}{cure}") from error
         return path.read_bytes()
 
 
@@ -201,10 +202,13 @@ def _decode_with_ffmpeg(path: Path) -> tuple["np.ndarray", float]:
     # not mediapy.read_video: it passes -vsync, which ffmpeg 9 no longer knows
     source = f"file:{path.resolve()}"  # a name like 12:30.mp4 would be a protocol
     pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
-    command = [find_ffmpeg(), "-nostdin", "-i", source, *pictures]
-    run = subprocess.run(command, capture_output=True, check=False)
+    for every_frame in (("-fps_mode", "passthrough"), ("-vsync", "0")):  # new ffmpegs, and old
+        command = [find_ffmpeg(), "-nostdin", "-i", source, *every_frame, *pictures]
+        run = subprocess.run(command, capture_output=True, check=False)
+        if b"Unrecognized option" not in run.stderr:
+            break
     told = run.stderr.decode(errors="replace")
-    rate = re.search(r"Video:.*?([\d.]+)(k?) fps", told)
+    rate = re.search(r"^\s*Stream #.*Video:.*?([\d.]+)(k?) fps", told, re.MULTILINE)
     header = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", run.stdout)
     if not header or not rate:
         raise ValueError(next(iter(told.strip().splitlines()[-1:]), "ffmpeg says nothing"))

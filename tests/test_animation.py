@@ -311,6 +311,16 @@ def test_a_pipeline_makes_one_clip_at_a_time_and_survives_being_asked_for_two(pi
     assert np.array_equal(sk.animate(picture, pipeline, seed=7, **QUICK).frames, made.frames)
 
 
+def test_a_pipeline_that_fails_at_once_is_not_at_work_for_ever(picture):
+    pipeline = build(sk.MODELS["tiny"])
+    vae, pipeline.vae = pipeline.vae, None
+    settings = QUICK | {"height": 64, "width": 112}
+    with pytest.raises(AttributeError):
+        sk.animate(picture, pipeline, **settings)
+    pipeline.vae = vae
+    assert len(sk.animate(picture, pipeline, **settings)) == 4
+
+
 def test_the_cure_for_too_little_memory_is_one_that_can_be_had(picture):
     """A CPU has no smaller preset; a pipeline from elsewhere has none at all."""
     from svdkit.animation import _not_enough_memory

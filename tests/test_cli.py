@@ -61,6 +61,10 @@ def test_by_products_of_a_clip_are_not_animated(tmp_path, picture):
     for _ in range(2):
         assert main(["animate", str(tmp_path), "-o", str(tmp_path), *QUICK]) == 0
     assert [file.name for file in tmp_path.glob("*.mp4")] == ["a.mp4"]
+    picture.save(tmp_path / "my.input.png")  # of no clip: it only has such a name
+    sk.Clip([picture] * 2).save(tmp_path / "film.gif")
+    assert main(["animate", str(tmp_path), "-o", str(tmp_path), *QUICK]) == 0
+    assert {file.name for file in tmp_path.glob("*.mp4")} == {"a.mp4", "my.input.mp4"}
 
 
 def test_what_cannot_be_saved_is_told_before_the_work(tmp_path, picture, capsys):
@@ -94,7 +98,7 @@ def test_a_console_without_our_signs_is_no_obstacle(tmp_path, picture):
     ("arguments", "said"),
     [
         (["none.jpg", "-o", "x.mp4", *QUICK], "'none.jpg' is not there"),
-        (["a.jpg", "-o", "x.mp4", "--guidance", "foo"], "'foo'"),
+        (["", "-o", "x.mp4", *QUICK], "The path is empty"),
         (["a.jpg", "-o", "x.mp4", "--seed", "-3"], "seed is -3"),
         (["a.jpg", "-o", "x.mp4", "--motion-bucket-id", "300"], "Try 180"),
         ([".", "-o", "x.mp4", *QUICK], "holds no picture"),
@@ -133,10 +137,19 @@ def test_the_table_of_models_names_each_with_its_terms(capsys):
     assert "(gated)" in told
 
 
-def test_a_wrong_flag_is_refused_by_the_parser(capsys):
+@pytest.mark.parametrize(
+    "flags", [["--focus", "middle"], ["--focus", "1"], ["--guidance", "foo"], ["--fps", "quick"]]
+)
+def test_a_wrong_flag_is_refused_by_the_parser(capsys, flags):
     with pytest.raises(SystemExit):
-        main(["animate", "a.jpg", "-o", "x.mp4", "--focus", "middle"])
-    assert "--focus" in capsys.readouterr().err
+        main(["animate", "a.jpg", "-o", "x.mp4", *flags])
+    assert flags[0] in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"set -o pipefail; {sys.executable} -m svdkit models | head -1"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_the_command_is_installed():

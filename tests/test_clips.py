@@ -1,7 +1,9 @@
 import copy
 import json
+import os
 import pickle
 import re
+import shutil
 import subprocess
 from dataclasses import FrozenInstanceError
 
@@ -58,6 +60,19 @@ def test_frames_cannot_be_written_to_and_the_callers_array_can(clip):
 def test_a_recipe_must_be_plain_json():
     with pytest.raises(TypeError, match="plain JSON"):
         sk.Clip(np.zeros((2, 4, 4, 3), np.uint8), recipe={"seed": np.int64(3)})
+    for recipe in ({"steps": 3}, {"steps": [1]}, {"svdkit": "mine"}):
+        with pytest.raises(ValueError, match="A recipe"):
+            sk.Clip(np.zeros((2, 4, 4, 3), np.uint8), recipe=recipe)
+
+
+def test_a_read_only_view_of_an_array_is_not_the_array(clip):
+    frames = np.zeros((2, 4, 4, 3), np.uint8)
+    view = frames.view()
+    view.flags.writeable = False
+    made = sk.Clip(view)
+    frames[:] = 9
+    assert not made.frames.any()
+    assert clip.at(fps=3).frames is clip.frames
 
 
 def test_a_clip_can_be_made_of_pictures():
@@ -70,7 +85,7 @@ def test_a_clip_can_be_made_of_pictures():
         (np.zeros((2, 4, 4, 3)), "float64"),
         (np.zeros((4, 4, 3), np.uint8), r"\(4, 4, 3\)"),
         (np.zeros((0, 4, 4, 3), np.uint8), r"\(0, 4, 4, 3\)"),
-        ([], "one size, and a frame"),
+        ([], "no frames"),
         ([Image.new("RGB", (4, 4)), Image.new("RGB", (5, 4))], r"\(4, 5, 3\)"),
         (None, "frames are None"),
         ("kite.mp4", "give an array or a list"),
@@ -215,6 +230,85 @@ def test_a_file_beside_that_is_from_elsewhere_is_not_replaced_unasked(made, tmp_
     assert (tmp_path / name).read_bytes() == b"mine"
 
 
+def test_what_is_named_like_ours_and_what_was_edited_is_not_ours(clip, made, tmp_path):
+    clip.save(tmp_path / "kite")
+    (tmp_path / "kite" / "frame_0099.png").write_bytes(b"mine")
+    clip[:3].save(tmp_path / "kite")
+    assert (tmp_path / "kite" / "frame_0099.png").read_bytes() == b"mine"
+    assert len(sk.Clip.open(tmp_path / "kite")) == 3
+    (tmp_path / "kite" / "frame_0001.png").write_bytes(b"retouched")
+    with pytest.raises(FileExistsError, match=r"frame_0001\.png"):
+        clip.save(tmp_path / "kite")
+    made.save(tmp_path / "k.mp4")
+    (tmp_path / "k.mp4.input-2.png").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"input-2\.png"):
+        (made + made).save(tmp_path / "k.mp4")
+    assert (tmp_path / "k.mp4.input-2.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["kite.mp4", "kite"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_save_broken_off_at_any_moment_leaves_the_clip_as_it_was(
+    made, clip, tmp_path, monkeypatch, name, error
+):
+    """The system's own rename is made to fail at the first, the second, the third … call."""
+    (made + made).save(tmp_path / name)
+    replace, calls = os.replace, []
+
+    def failing(source, target):
+        calls.append(source)
+        if len(calls) == fail_at:
+            raise error
+        replace(source, target)
+
+    before = sk.Clip.open(tmp_path / name)
+    fail_at = 0
+    while True:
+        fail_at += 1
+        calls.clear()
+        monkeypatch.setattr(os, "replace", failing)
+        try:
+            clip.save(tmp_path / name)
+        except error:
+            monkeypatch.setattr(os, "replace", replace)
+            after = sk.Clip.open(tmp_path / name)
+            assert after.recipe == before.recipe
+            assert np.array_equal(after.frames, before.frames)
+        else:
+            break
+    assert fail_at > 6
+    monkeypatch.setattr(os, "replace", replace)
+    assert len(sk.Clip.open(tmp_path / name)) == 6
+    assert not [file for file in listing(tmp_path) if file.startswith(".")]
+
+
+def test_a_recipe_beside_another_video_is_told(clip, tmp_path):
+    clip.save(tmp_path / "a.mp4")
+    clip[::-1].save(tmp_path / "b.mp4")
+    shutil.copy(tmp_path / "b.mp4", tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="the recipe is another video's"):
+        sk.Clip.open(tmp_path / "a.mp4")
+
+
+def test_a_video_of_uneven_rate_opens_with_the_frames_that_it_has(clip, tmp_path):
+    saved = clip.save(tmp_path / "kite.mp4")
+    uneven = tmp_path / "uneven.mp4"
+    slower = "setpts='if(lt(N,3),PTS,3*PTS)'"
+    command = [find_ffmpeg(), "-v", "error", "-i", saved, "-vf", slower, "-vsync", "vfr", uneven]
+    if subprocess.run(command, capture_output=True).returncode:  # ffmpeg 9 says it differently
+        command[-3:-1] = ["-fps_mode", "vfr"]
+        subprocess.run(command, check=True, capture_output=True)
+    assert len(sk.Clip.open(uneven)) == 6
+
+
+def test_a_title_that_speaks_of_a_rate_is_not_believed(clip, tmp_path):
+    saved = clip.save(tmp_path / "kite.mp4")
+    titled = tmp_path / "Video: 3 fps.mp4"
+    tag = ["-metadata", "title=Video: 99 fps", "-c", "copy"]
+    subprocess.run([find_ffmpeg(), "-v", "error", "-i", saved, *tag, titled], check=True)
+    assert sk.Clip.open(titled).fps == 12
+
+
 def test_a_video_that_was_edited_since_is_not_replaced_unasked(clip, tmp_path):
     saved = clip.save(tmp_path / "kite.mp4")
     saved.write_bytes(b"cut by hand")
@@ -305,11 +399,12 @@ def test_a_broken_recipe_is_told_and_the_video_left(clip, tmp_path):
         ({"file": {"fps": 0}}, "says fps 0"),
         ({"file": {"frames": 3}}, r"says frames 3, which should be \[frames"),
         ({"file": {"frames": [4, -1, -1]}}, "says frames"),
-        ({"file": {"frames": [99, 64, 112]}}, "tells of 99 of 64×112"),
+        ({"file": {"frames": [99, 64, 112]}}, "99 frames of 64×112 are not there"),
+        ({"file": {"sha256": 7}}, "says sha256"),
         ({"file": {"pictures": "many"}}, "says pictures"),
         ({"file": 7}, "is no recipe"),
         ({"steps": 7}, "is no recipe"),
-        ({"steps": [7]}, "steps that are no steps"),
+        ({"steps": [7]}, "its steps a list of dicts"),
     ],
 )
 def test_a_recipe_edited_by_hand_is_told(clip, tmp_path, edit_json, changes, said):
@@ -330,7 +425,7 @@ def test_a_damaged_frame_or_picture_is_told(made, tmp_path, broken):
 def test_a_frame_that_is_missing_is_told(clip, tmp_path):
     clip.save(tmp_path / "kite")
     (tmp_path / "kite" / "frame_0002.png").unlink()
-    with pytest.raises(ValueError, match="holds 5 frames"):
+    with pytest.raises(ValueError, match=r"frame_0002\.png is missing"):
         sk.Clip.open(tmp_path / "kite")
 
 

@@ -59,14 +59,17 @@ def test_a_load_that_fails_keeps_what_was_there():
     assert sk.load("tiny") is kept
 
 
-def test_a_folder_loads_and_is_loaded_anew_when_it_was_saved_anew(copy_of):
+def test_a_folder_loads_and_is_loaded_anew_when_it_was_saved_anew(copy_of, edit_json):
     folder = copy_of("mine")
     first = sk.load(folder)
     assert sk.load(str(folder)) is first
     assert origin_of(first).source == "folder"
     assert origin_of(first).name == "mine"
     first.save_pretrained(folder)
-    assert sk.load(folder) is not first
+    again = sk.load(folder)
+    assert again is not first
+    edit_json(folder / "model_index.json", _diffusers_version="0.0.1")
+    assert sk.load(folder) is not again
 
 
 def test_a_folder_is_known_by_where_it_is_and_not_by_how_it_is_called(
@@ -157,6 +160,10 @@ def test_random_weights_are_of_models_only(checkpoint):
         ({"name": "svd_xt.safetensors"}, ValueError, "is a single file"),
         ({"name": "model.ckpt"}, ValueError, "is a pickle"),
         ({"name": None}, TypeError, "None is no model"),
+        ({"name": "owner/.."}, ValueError, "is no model"),
+        ({"name": "-a/b"}, ValueError, "is no model"),
+        ({"name": "MODEL.CKPT"}, ValueError, "is a pickle"),
+        ({"name": "TINY"}, ValueError, "Did you mean tiny"),
         ({"name": 3}, TypeError, "3 is no model"),
         ({"name": ""}, TypeError, "'' is no model"),
         ({"name": "tiny", "memory": []}, ValueError, r"memory is \[\]"),

@@ -56,6 +56,12 @@ def test_a_value_beyond_the_limits_is_told_with_the_cure(name, value, said):
         assert words in str(error.value)
 
 
+@pytest.mark.parametrize("guidance", [{0: 1.0, 1: 2.0}, {1.0, 2.0}, b"linear", 3])
+def test_what_is_no_curve_is_told(guidance):
+    with pytest.raises(TypeError, match="guidance is"):
+        sk.Settings(guidance=guidance)
+
+
 @pytest.mark.parametrize("value", ["7", None, True, [7], b"7", 1j])
 def test_a_value_of_another_kind_is_told(value):
     with pytest.raises(TypeError, match=r"fps is .* whole number"):
