@@ -217,7 +217,7 @@ def _pictures(images: list[str]) -> list[Path]:
 def _is_by_product(file: Path) -> bool:
     """Whether a file is a clip that svdkit saved, or the picture that it keeps beside one."""
     clip = file.with_name(INPUT.sub("", file.name))
-    return (clip != file and Path(f"{clip}.json").exists()) or "svdkit" in Bundle(file).read()
+    return Bundle(clip).is_ours()
 
 
 def _targets(pictures: list[Path], out: Path) -> list[Path]:

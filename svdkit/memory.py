@@ -200,5 +200,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         and any(words in str(error) for words in OUT_OF_MEMORY)
     ):
         return True
-    earlier = error.__cause__ or error.__context__  # the libraries wrap it in errors of their own
-    return earlier is not None and is_out_of_memory(earlier)
+    # the libraries wrap it in errors of their own; one that was told already is another matter
+    earlier = error.__cause__ or error.__context__
+    if earlier is None or isinstance(earlier, NotEnoughMemory):
+        return False
+    return is_out_of_memory(earlier)

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
+# What a clip's files are called, after the name of a video, or inside a folder of frames
+VIDEO_PARTS = re.compile(r"(\.input(-\d+)?\.png)?")
+FOLDER_PARTS = re.compile(r"frame_\d{4,}\.png|input(-\d+)?\.png")
 ABOUT_THE_FILE = ("svdkit", "file")  # what a recipe's file says besides the recipe
 # What it must say of the file, if it says it at all: it may have come from anywhere.
 SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -128,7 +131,7 @@ class Bundle:
         try:
             check_steps(about)
         except ValueError as error:
-            raise ValueError(f"{str(self.recipe)!r} is no recipe. {error:}{away}") from error
+            raise ValueError(f"{str(self.recipe)!r} is no recipe. {error}{away}") from error
         file = about.get("file", {})
         if not isinstance(file, dict):
             raise ValueError(f"{str(self.recipe)!r} is no recipe: its file is {file!r:.40}{away}")
@@ -189,49 +192,57 @@ class Bundle:
                 return
             old = Path(folder, "old")
             old.mkdir()
-            new = {self._place_of(file): file for file in draft._files()}
+            new = {self._place(draft._part(file)): file for file in draft._files()}
             leaving = self._ours() | {place for place in new if place.exists()}
             _move_all(
                 [(place, old / place.name) for place in sorted(leaving)]
                 + [(file, place) for place, file in new.items()]
             )
 
+    def is_ours(self) -> bool:
+        """Whether svdkit saved a clip here.
+
+        >>> Bundle(Path("nowhere.mp4")).is_ours()
+        False
+        """
+        try:
+            return "svdkit" in self.read()
+        except ValueError:
+            return False
+
+    def fingerprints(self) -> dict[str, str]:
+        """Give the fingerprint of each file but the recipe, by what it is in the bundle.
+
+        The name of the clip is left out, so that a bundle may be copied or renamed, and a copy
+        never takes the files of the first for its own.
+        """
+        return {self._part(file): fingerprint(file) for file in self._files()[:-1]}
+
     def _ours(self) -> set[Path]:
         """List the files here that are still as svdkit saved them, so that saving may replace them.
 
         What was edited since is its user's, and so is what is merely named like ours.
         """
-        try:
-            about = self.read()
-        except ValueError:
+        if not self.is_ours():
             return set()
-        if "svdkit" not in about:
-            return set()
-        places = {
-            self._place_of(Path(name)): sha
-            for name, sha in about.get("file", {}).get("sha256", {}).items()
-        }
-        same = {place for place, sha in places.items() if fingerprint(place) == sha}
-        return {self.recipe, *same}
+        names = FOLDER_PARTS if self.is_folder else VIDEO_PARTS
+        told = self.read().get("file", {}).get("sha256", {})
+        places = {self._place(part): sha for part, sha in told.items() if names.fullmatch(part)}
+        return {self.recipe, *(p for p, sha in places.items() if fingerprint(p) == sha)}
 
     def _files(self) -> list[Path]:
         """List what a draft holds, the recipe last."""
         files = set(self.path.iterdir() if self.is_folder else self.path.parent.iterdir())
         return [*sorted(files - {self.recipe}), self.recipe]
 
-    def _place_of(self, drafted: Path) -> Path:
-        folder = self.path if self.is_folder else self.path.parent
-        return folder / drafted.name
+    def _part(self, file: Path) -> str:
+        return file.name if self.is_folder else file.name.removeprefix(self.path.name)
 
-    def fingerprints(self) -> dict[str, str]:
-        """Give the fingerprint of each file but the recipe, by name."""
-        folder = self.path if self.is_folder else self.path.parent
-        return {file.name: fingerprint(file) for file in sorted(folder.iterdir())}
+    def _place(self, part: str) -> Path:
+        return self.path / part if self.is_folder else self.path.with_name(self.path.name + part)
 
     def _beside(self, name: str) -> Path:
-        if self.is_folder:
-            return self.path / name
-        return self.path.with_name(f"{self.path.name}.{name}")
+        return self._place(name if self.is_folder else f".{name}")
 
 
 def fingerprint(file: Path) -> str | None:

@@ -321,6 +321,21 @@ def test_a_pipeline_that_fails_at_once_is_not_at_work_for_ever(picture):
     assert len(sk.animate(picture, pipeline, **settings)) == 4
 
 
+def test_an_error_while_trying_again_with_less_is_not_taken_for_the_first():
+    from svdkit.memory import is_out_of_memory
+
+    def try_again():
+        try:
+            raise sk.NotEnoughMemory("told already") from MemoryError()
+        except sk.NotEnoughMemory:
+            raise RuntimeError("another matter")  # noqa: B904 - as a user's own code would
+
+    with pytest.raises(RuntimeError, match="another") as error:
+        try_again()
+    assert not is_out_of_memory(error.value)
+    assert is_out_of_memory(error.value.__context__)
+
+
 def test_the_cure_for_too_little_memory_is_one_that_can_be_had(picture):
     """A CPU has no smaller preset; a pipeline from elsewhere has none at all."""
     from svdkit.animation import _not_enough_memory

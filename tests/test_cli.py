@@ -62,6 +62,7 @@ def test_by_products_of_a_clip_are_not_animated(tmp_path, picture):
         assert main(["animate", str(tmp_path), "-o", str(tmp_path), *QUICK]) == 0
     assert [file.name for file in tmp_path.glob("*.mp4")] == ["a.mp4"]
     picture.save(tmp_path / "my.input.png")  # of no clip: it only has such a name
+    (tmp_path / "a.png.json").write_text("[1, 2]")  # a note of the user's, and no recipe
     sk.Clip([picture] * 2).save(tmp_path / "film.gif")
     assert main(["animate", str(tmp_path), "-o", str(tmp_path), *QUICK]) == 0
     assert {file.name for file in tmp_path.glob("*.mp4")} == {"a.mp4", "my.input.mp4"}

@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import json
 import os
 import pickle
@@ -280,6 +281,39 @@ def test_a_save_broken_off_at_any_moment_leaves_the_clip_as_it_was(
     monkeypatch.setattr(os, "replace", replace)
     assert len(sk.Clip.open(tmp_path / name)) == 6
     assert not [file for file in listing(tmp_path) if file.startswith(".")]
+
+
+def test_a_copy_saved_anew_leaves_the_original_alone(made, clip, tmp_path):
+    made.save(tmp_path / "kite.mp4")
+    for part in ("", ".json", ".input.png"):
+        shutil.copy(tmp_path / f"kite.mp4{part}", tmp_path / f"copy.mp4{part}")
+    clip.save(tmp_path / "copy.mp4")
+    assert len(sk.Clip.open(tmp_path / "copy.mp4")) == 6
+    assert sk.Clip.open(tmp_path / "kite.mp4").recipe == made.recipe
+
+
+def test_a_renamed_clip_is_still_known_as_ours(made, clip, tmp_path):
+    made.save(tmp_path / "kite.mp4")
+    for part in ("", ".json", ".input.png"):
+        (tmp_path / f"kite.mp4{part}").rename(tmp_path / f"boat.mp4{part}")
+    assert sk.Clip.open(tmp_path / "boat.mp4").inputs
+    clip.save(tmp_path / "boat.mp4")
+    assert listing(tmp_path) == ["boat.mp4", "boat.mp4.json"]
+
+
+def test_a_recipe_that_claims_other_files_gets_none_of_them(clip, tmp_path, edit_json):
+    clip.save(tmp_path / "kite")
+    letter = tmp_path / "kite" / "letter.txt"
+    letter.write_text("dear")
+    (tmp_path / "diary.txt").write_text("dear")
+    sha = hashlib.sha256(b"dear").hexdigest()
+    edit_json(
+        tmp_path / "kite" / "recipe.json",
+        file={"sha256": {"letter.txt": sha, "../diary.txt": sha, str(letter): sha}},
+    )
+    clip.save(tmp_path / "kite", overwrite=True)
+    assert letter.read_text() == "dear"
+    assert (tmp_path / "diary.txt").read_text() == "dear"
 
 
 def test_a_recipe_beside_another_video_is_told(clip, tmp_path):
