@@ -12,8 +12,9 @@ from pathlib import Path
 from . import __version__
 from .memory import PRESETS
 from .models import MODELS
+from .paths import as_path, shown
 from .settings import GUIDANCE_SHAPES, LIMITS, Settings
-from .storage import Bundle, as_path
+from .storage import Bundle
 from .video import ENCODERS, check_format
 
 MADE_BY = "made by svdkit"
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, TypeError, RuntimeError, FloatingPointError) as error:
-        print(f"svdkit: {error}", file=sys.stderr)
+        print(f"svdkit: {shown(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("svdkit: stopped; the clips saved so far are whole.", file=sys.stderr)
@@ -55,10 +56,10 @@ def demo(options: argparse.Namespace) -> int:
     print("svdkit demo: the sample picture, animated by the model that comes with svdkit.")
     video, sheet = options.out / "demo.mp4", options.out / "demo.png"
     if options.out.suffix.lower() in ENCODERS:
-        raise ValueError(f"{str(options.out)!r} is named like a video; --out takes a folder.")
+        raise ValueError(f"{shown(options.out)!r} is named like a video; --out takes a folder.")
     Bundle(video).check_free()
     if sheet.is_dir() or (sheet.exists() and MADE_BY.encode() not in sheet.read_bytes()):
-        raise FileExistsError(f"{str(sheet)!r} is there already; name a folder with --out.")
+        raise FileExistsError(f"{shown(sheet)!r} is there already; name a folder with --out.")
     pipeline = load("tiny")
     clip = animate(sample_image(), pipeline, seed=options.seed)
     clip.save(video)
@@ -69,9 +70,9 @@ def demo(options: argparse.Namespace) -> int:
     settings = clip.recipe["request"]["settings"]
     print(
         f"\n{clip!r}\n"
-        f"  video          {video.resolve()}\n"
-        f"  contact sheet  {sheet.resolve()}\n"
-        f"  recipe         {video.resolve()}.json\n"
+        f"  video          {shown(video.resolve())}\n"
+        f"  contact sheet  {shown(sheet.resolve())}\n"
+        f"  recipe         {shown(video.resolve())}.json\n"
         f"Made in {seconds:.1f} s on {clip.recipe['outcome']['device']}: "
         f"{settings['num_inference_steps']} steps, motion bucket {settings['motion_bucket_id']}, "
         f"seed {clip.recipe['request']['seed']}.\n"
@@ -111,10 +112,11 @@ def animate_pictures(options: argparse.Namespace) -> int:
                 focus=options.focus,
                 **settings,
             )
-            print(f"{picture} → {clip.save(target, overwrite=options.overwrite)}  {clip!r}")
+            saved = clip.save(target, overwrite=options.overwrite)
+            print(f"{shown(picture)} → {shown(saved)}  {clip!r}")
         except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
             failed += 1
-            print(f"svdkit: {picture}: {error}", file=sys.stderr)
+            print(f"svdkit: {shown(picture)}: {shown(error)}", file=sys.stderr)
     if failed and len(pictures) > 1:
         print(f"svdkit: {failed} of {len(pictures)} pictures failed.", file=sys.stderr)
     return 1 if failed else 0
@@ -203,13 +205,17 @@ def _pictures(images: list[str]) -> list[Path]:
     for image in map(as_path, images):
         if not image.is_dir():
             if not image.exists():
-                raise FileNotFoundError(f"{str(image)!r} is not there; name a picture or a folder.")
+                raise FileNotFoundError(
+                    f"{shown(image)!r} is not there; name a picture or a folder."
+                )
             found.append(image)
             continue
         files = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
         inside = [file for file in files if not _is_by_product(file)]
         if not inside:
-            raise ValueError(f"The folder {str(image)!r} holds no picture ({', '.join(PICTURES)}).")
+            raise ValueError(
+                f"The folder {shown(image)!r} holds no picture ({', '.join(PICTURES)})."
+            )
         found += inside
     return found
 
@@ -225,11 +231,12 @@ def _targets(pictures: list[Path], out: Path) -> list[Path]:
     if out.suffix.lower() in ENCODERS:
         if len(pictures) > 1:
             raise ValueError(
-                f"{str(out)!r} is one file, and there are {len(pictures)} pictures; give a folder."
+                f"{shown(out)!r} is one file, and there are {len(pictures)} pictures; give a "
+                "folder."
             )
         return [out]
     if out.suffix and not out.is_dir():
-        raise ValueError(f"{str(out)!r} ends in none of {', '.join(ENCODERS)}, and is no folder.")
+        raise ValueError(f"{shown(out)!r} ends in none of {', '.join(ENCODERS)}, and is no folder.")
     targets = [out / f"{picture.stem}.mp4" for picture in pictures]
     same = sorted({str(target) for target in targets if targets.count(target) > 1})
     if same:

@@ -18,7 +18,8 @@ from PIL import Image
 from . import __version__, video
 from .frames import checked_frames, frozen, sha256_of_frames, size_of
 from .images import open_image
-from .storage import ABOUT_THE_FILE, Bundle, as_path, fingerprint, plain_recipe
+from .paths import as_path, shown
+from .storage import ABOUT_THE_FILE, Bundle, fingerprint, plain_recipe
 
 DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 
@@ -192,7 +193,7 @@ class Clip:
         """
         path = as_path(path)
         if not path.exists():
-            raise FileNotFoundError(f"{str(path)!r} is not there; give the path of a saved clip.")
+            raise FileNotFoundError(f"{shown(path)!r} is not there; give the path of a saved clip.")
         bundle = Bundle(path)
         about = bundle.read()
         file = about.get("file", {})
@@ -280,7 +281,7 @@ def _read(bundle: Bundle, file: dict[str, Any]) -> tuple[np.ndarray, float]:
         return frames, fps
     files = bundle.frames() if count is None else [bundle.frame(n) for n in range(count)]
     if not files:
-        raise ValueError(f"The folder {str(bundle.path)!r} holds no frames: no frame_0000.png.")
+        raise ValueError(f"The folder {shown(bundle.path)!r} holds no frames: no frame_0000.png.")
     _check_there(files, bundle)
     return checked_frames([open_image(file) for file in files]), 7
 
@@ -293,6 +294,6 @@ def _check_there(files: list[Path], bundle: Bundle) -> None:
 
 def _other_recipe(bundle: Bundle, why: str) -> ValueError:
     return ValueError(
-        f"{str(bundle.path)!r} is not what its recipe tells of: {why}. Move "
-        f"{str(bundle.recipe)!r} away to open what is there."
+        f"{shown(bundle.path)!r} is not what its recipe tells of: {why}. Move "
+        f"{shown(bundle.recipe)!r} away to open what is there."
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .paths import shown
+
 PIPELINE = "StableVideoDiffusionPipeline"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 STORAGE_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
@@ -124,7 +126,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise damaged(path.parent, f"{path.name} is no valid JSON: {error}") from error
+        raise damaged(path.parent, f"{path.name} is no valid JSON: {shown(error)}") from error
     if not isinstance(index, dict):
         raise damaged(path.parent, f"{path.name} is no index: {index!r:.40}.")
     return index
@@ -141,8 +143,8 @@ def damaged(folder: Path, why: str) -> OSError:
     whole = folder.parent.parent if in_cache else folder
     again = "load again: it downloads anew" if in_cache else "copy it there once more"
     return OSError(
-        f"The checkpoint in {str(folder)!r} is damaged or incomplete: {why}\n"
-        f"Delete {str(whole)!r} and {again}."
+        f"The checkpoint in {shown(folder)!r} is damaged or incomplete: {why}\n"
+        f"Delete {shown(whole)!r} and {again}."
     )
 
 
@@ -151,18 +153,19 @@ def _check(where: str, names: Iterable[str], index: dict[str, Any] | None) -> No
     names = list(names)
     if index is None:
         raise ValueError(
-            f"{where!r} is no pipeline of diffusers: there is no model_index.json. {_seen(names)}"
+            f"{shown(where)!r} is no pipeline of diffusers: there is no model_index.json. "
+            f"{_seen(names)}"
         )
     if index.get("_class_name") != PIPELINE:
         raise ValueError(
-            f"{where!r} is a {index.get('_class_name')}; animating needs a {PIPELINE}, such as "
-            "'svd-xt'."
+            f"{shown(where)!r} is a {index.get('_class_name')}; animating needs a {PIPELINE}, "
+            "such as 'svd-xt'."
         )
     for part, (library, kind) in _parts(index).items():
         if library not in ("diffusers", "transformers"):
             raise ValueError(
-                f"{where!r} wants {library}.{kind} for its {part}: code of its own, which svdkit "
-                "does not run. Save it with diffusers' own classes."
+                f"{shown(where)!r} wants {library}.{kind} for its {part}: code of its own, which "
+                "svdkit does not run. Save it with diffusers' own classes."
             )
     for part in ("unet", "vae", "image_encoder"):
         weights = [name for name in names if name.startswith(f"{part}/")]
@@ -170,7 +173,7 @@ def _check(where: str, names: Iterable[str], index: dict[str, Any] | None) -> No
             continue
         if any(name.endswith(PICKLES) for name in weights):
             raise ValueError(
-                f"{where!r} keeps its {part} as a pickle, which can run any code when it is "
+                f"{shown(where)!r} keeps its {part} as a pickle, which can run any code when it is "
                 "opened; svdkit reads safetensors only. Convert it where you trust it: "
                 "pipeline.save_pretrained(folder, safe_serialization=True)."
             )
@@ -237,11 +240,11 @@ def _make_sure_of_room(repo: str, sizes: dict[str, int]) -> None:
     free = shutil.disk_usage(existing).free
     if missing > free:
         raise OSError(
-            f"{repo} takes {missing / 1e9:.1f} GB, and the disk of {str(cache)!r} has "
+            f"{repo} takes {missing / 1e9:.1f} GB, and the disk of {shown(cache)!r} has "
             f"{free / 1e9:.1f} GB left; make room, or set HF_HOME to a folder on a larger disk."
         )
     if missing > 1e8:
-        print(f"Downloading {missing / 1e9:.1f} GB of {repo} into {cache}, once.")
+        print(f"Downloading {missing / 1e9:.1f} GB of {repo} into {shown(cache)}, once.")
 
 
 def _teaching(repo: str, error: Exception, hint: str) -> Exception:
@@ -271,8 +274,8 @@ def _teaching(repo: str, error: Exception, hint: str) -> Exception:
     if isinstance(error, OSError) and error.errno in STORAGE_TROUBLES:
         return OSError(
             error.errno,
-            f"{repo} cannot be kept in {constants.HF_HUB_CACHE!r} ({error.strerror}); make room or "
-            "allow writing there, or set HF_HOME to another folder.",
+            f"{repo} cannot be kept in {shown(constants.HF_HUB_CACHE)!r} ({error.strerror}); make "
+            "room or allow writing there, or set HF_HOME to another folder.",
         )
     if isinstance(error, RepositoryNotFoundError):
         return ValueError(
@@ -281,7 +284,7 @@ def _teaching(repo: str, error: Exception, hint: str) -> Exception:
         )
     return ConnectionError(
         f"The hub cannot be asked for {repo}, and it is not in the cache "
-        f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}). "
+        f"({type(error).__name__}: {(shown(error).splitlines() or ['no answer'])[0]}). "
         f"Connect{', and unset HF_HUB_OFFLINE' if constants.HF_HUB_OFFLINE else ''}; 'tiny' needs "
         "no network."
     )

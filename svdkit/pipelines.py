@@ -22,7 +22,7 @@ from .memory import (
     preset_for,
 )
 from .models import MODELS, Model, did_you_mean, find_model
-from .storage import as_path
+from .paths import as_path, shown
 from .upstream import dtype_argument, feature_extractor, import_diffusers
 
 if TYPE_CHECKING:
@@ -165,10 +165,10 @@ def _read(checkpoint: hub.Checkpoint, dtype: "torch.dtype") -> "StableVideoDiffu
     except Exception as error:  # safetensors, json, diffusers and torch each have their own
         if is_out_of_memory(error):
             raise NotEnoughMemory(
-                f"Memory ran out while {str(checkpoint.folder)!r} was read. Close other programs "
+                f"Memory ran out while {shown(checkpoint.folder)!r} was read. Close other programs "
                 "and notebooks, or load it with dtype='float16', which halves it."
             ) from error
-        raise hub.damaged(checkpoint.folder, f"{type(error).__name__}: {error}") from error
+        raise hub.damaged(checkpoint.folder, f"{type(error).__name__}: {shown(error)}") from error
 
 
 def _checkpoint(
@@ -209,12 +209,13 @@ def _find(name: Any) -> tuple[Model | None, Path | None]:
         return None, path.resolve()
     if path.suffix.lower() in hub.PICKLES:
         raise ValueError(
-            f"{text!r} is a pickle, which can run any code when it is opened; svdkit reads "
+            f"{shown(text)!r} is a pickle, which can run any code when it is opened; svdkit reads "
             "safetensors only, in a folder of diffusers' layout."
         )
     if path.suffix.lower() == ".safetensors":
         raise ValueError(
-            f"{text!r} is a single file, from which diffusers cannot load SVD; give a folder in "
+            f"{shown(text)!r} is a single file, from which diffusers cannot load SVD; give a "
+            "folder in "
             "its layout (unet/, vae/, image_encoder/ …), a hub address, or a name: "
             f"{', '.join(MODELS)}."
         )
@@ -222,7 +223,7 @@ def _find(name: Any) -> tuple[Model | None, Path | None]:
         return find_model(text), None
     known = [*MODELS, "auto"]
     raise ValueError(
-        f"{text!r} is no model, hub address (owner/name) or folder that is there."
+        f"{shown(text)!r} is no model, hub address (owner/name) or folder that is there."
         f"{did_you_mean(text.lower(), known)} There are: {', '.join(known)}."
     )
 

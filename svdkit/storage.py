@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .paths import shown
+
 FRAME = re.compile(r"frame_(\d{4,})\.png")
 # What a clip's files are called, after the name of a video, or inside a folder of frames
 VIDEO_PARTS = re.compile(r"(\.input(-\d+)?\.png)?")
@@ -34,19 +36,6 @@ SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a fingerprint for each file",
     ),
 }
-
-
-def as_path(path: str | os.PathLike) -> Path:
-    """Take a path as people write it, with ~ for their home.
-
-    >>> as_path("~nobody-of-that-name/kite.mp4").name
-    'kite.mp4'
-    """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{path!r} is no path; give a str or a pathlib.Path, like 'kite.mp4'.")
-    if not os.fspath(path):
-        raise ValueError("The path is empty; give one like 'kite.mp4'.")
-    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
 
 
 def plain_recipe(recipe: Any) -> dict[str, Any]:
@@ -127,18 +116,20 @@ class Bundle:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (ValueError, OSError, RecursionError) as error:
-            raise ValueError(f"{str(self.recipe)!r} is no valid JSON ({error}){away}") from error
+            raise ValueError(
+                f"{shown(self.recipe)!r} is no valid JSON ({shown(error)}){away}"
+            ) from error
         try:
             check_steps(about)
         except ValueError as error:
-            raise ValueError(f"{str(self.recipe)!r} is no recipe. {error}{away}") from error
+            raise ValueError(f"{shown(self.recipe)!r} is no recipe. {error}{away}") from error
         file = about.get("file", {})
         if not isinstance(file, dict):
-            raise ValueError(f"{str(self.recipe)!r} is no recipe: its file is {file!r:.40}{away}")
+            raise ValueError(f"{shown(self.recipe)!r} is no recipe: its file is {file!r:.40}{away}")
         for key, (is_right, wanted) in SHAPES.items():
             if key in file and not is_right(file[key]):
                 raise ValueError(
-                    f"{str(self.recipe)!r} says {key} {file[key]!r:.40}, which should be {wanted}"
+                    f"{shown(self.recipe)!r} says {key} {file[key]!r:.40}, which should be {wanted}"
                     f"{away}"
                 )
         return about
@@ -150,26 +141,27 @@ class Bundle:
         """
         for folder in self.path.parents:
             if folder.exists() and not folder.is_dir():
-                raise NotADirectoryError(f"{str(folder)!r} is a file; a folder is needed there.")
+                raise NotADirectoryError(f"{shown(folder)!r} is a file; a folder is needed there.")
         if self.path.suffix and self.path.is_dir():
-            raise IsADirectoryError(f"{str(self.path)!r} is a folder; choose another name.")
+            raise IsADirectoryError(f"{shown(self.path)!r} is a folder; choose another name.")
         if not self.path.suffix and self.path.is_file():
             raise FileExistsError(
-                f"{str(self.path)!r} is a file, and frames need a folder; choose another name, or "
+                f"{shown(self.path)!r} is a file, and frames need a folder; choose another name, "
+                "or "
                 "end it in .mp4 for a video."
             )
         files = [self.recipe, *map(self.picture, range(pictures))]
         files += map(self.frame, range(frames)) if self.is_folder else [self.path]
         for file in files:
             if file.is_dir():
-                raise IsADirectoryError(f"{str(file)!r} is a folder; choose another name.")
+                raise IsADirectoryError(f"{shown(file)!r} is a folder; choose another name.")
         ours = set() if overwrite else self._ours()
         taken = [file for file in files if file.exists() and not overwrite and file not in ours]
         if self.is_folder and self.path.exists() and not overwrite and not ours:
             taken += sorted(self.path.iterdir())[:1]
         if taken:
             raise FileExistsError(
-                f"{str(taken[0])!r} is there already and is not what svdkit saved there; choose "
+                f"{shown(taken[0])!r} is there already and is not what svdkit saved there; choose "
                 "another name, or pass overwrite=True to replace it."
             )
 

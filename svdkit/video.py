@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .paths import shown
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -74,7 +76,7 @@ def decode(path: Path) -> tuple["np.ndarray", float]:
     try:
         return _decode_with_pillow(path) if pillows else _decode_with_ffmpeg(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is no video that can be read: {error}") from error
+        raise ValueError(f"{shown(path)!r} is no video that can be read: {shown(error)}") from error
 
 
 def video_tag(mp4: bytes, poster: bytes, *, width: int, label: str = "") -> str:
@@ -116,14 +118,14 @@ def preview(frames: "np.ndarray", fps: float) -> tuple[bytes, bytes, str]:
     """
     factor = math.sqrt(min(1.0, INLINE_PIXELS / frames[..., 0].size))
     while True:
-        shown = frames if factor == 1 else scaled(frames, factor)
-        mp4 = encode(shown, fps, ".mp4")
-        if len(mp4) <= INLINE_BYTES or max(shown.shape[1:3]) <= 16:
+        smaller = frames if factor == 1 else scaled(frames, factor)
+        mp4 = encode(smaller, fps, ".mp4")
+        if len(mp4) <= INLINE_BYTES or max(smaller.shape[1:3]) <= 16:
             break
         factor /= 2
-    height, width = shown.shape[1:3]
+    height, width = smaller.shape[1:3]
     remark = f"shown reduced to {height}×{width}; save() keeps all" if factor < 1 else ""
-    return mp4, still(shown[0]), remark
+    return mp4, still(smaller[0]), remark
 
 
 def scaled(frames: "np.ndarray", factor: float) -> "np.ndarray":

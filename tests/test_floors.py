@@ -7,6 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
+    {"paths"},
     {"models", "images", "frames", "video", "storage", "hub"}
     | {"upstream", "devices", "lending", "previews"},
     {"settings", "clips", "memory", "architectures"},

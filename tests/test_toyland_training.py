@@ -1,6 +1,7 @@
 """Toyland's training: each stage learns, pauses and goes on, and its models load like others."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from svdkit.toyland.loop import train
 from svdkit.toyland.plans import Plan
 from svdkit.toyland.scenes import captions, scene
 from svdkit.toyland.train import main
+from svdkit.toyland.train_decoders import DecoderStage
 from svdkit.toyland.train_sd import ImageStage
 from svdkit.toyland.train_svd import VideoStage, clip_pixels
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
@@ -59,6 +61,18 @@ def test_a_run_leaves_a_log_and_samples(runs):
     assert log[-1]["step"] == 1
     assert 0 < log[-1]["sheet_psnr_scenes"] < 30
     assert (runs / "vae" / "samples" / "step-000001.png").exists()
+
+
+def test_decoders_learn_on_while_latents_keep_their_meaning(runs, tmp_path):
+    shutil.copytree(runs / "vae", tmp_path / "vae")
+    before, after = trained.trained_vaes(tmp_path)[0], DecoderStage(1, CPU, tmp_path)
+    train(after, Plan(steps=1, draw_every=None), tmp_path, device=CPU)
+    refined = trained.trained_vaes(tmp_path)[0]
+    assert refined.config.scaling_factor == before.config.scaling_factor
+    new = refined.state_dict()
+    learned = [name for name, old in before.state_dict().items() if not torch.equal(old, new[name])]
+    assert learned
+    assert all(name.startswith("decoder.") for name in learned)
 
 
 def test_an_image_stage_draws_its_captions(runs):

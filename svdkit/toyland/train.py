@@ -3,6 +3,7 @@
     python -m svdkit.toyland.train vae --minutes 7.5
     python -m svdkit.toyland.train sd --minutes 3.75
     python -m svdkit.toyland.train svd --minutes 13.75
+    python -m svdkit.toyland.train decoders --minutes 5  (an extra: sharper frames, same latents)
     python -m svdkit.toyland.train export
 
 or all of it with `python -m svdkit.toyland.train all --minutes 25`. The same commands run on a GPU
@@ -23,16 +24,17 @@ import torch
 from .export import WEIGHTS, export
 from .loop import train
 from .plans import Plan, device_and_precision
+from .train_decoders import DecoderStage
 from .train_sd import ImageStage
 from .train_svd import VideoStage
 from .train_vae import VaeStage
 
-STAGES = {stage.name: stage for stage in (VaeStage, ImageStage, VideoStage)}  # in this order
-SHARES = {"vae": 0.30, "sd": 0.15, "svd": 0.55}  # of the minutes of `all`
+STAGES = {stage.name: stage for stage in (VaeStage, ImageStage, VideoStage, DecoderStage)}
+SHARES = {"vae": 0.30, "sd": 0.15, "svd": 0.55}  # of the minutes of `all`, in this order
 # Clips (sd: pictures) in a step.
 CLIPS = {
-    "cuda": {"vae": 8, "sd": 256, "svd": 32},
-    "cpu": {"vae": 1, "sd": 16, "svd": 4},
+    "cuda": {"vae": 8, "sd": 256, "svd": 32, "decoders": 8},
+    "cpu": {"vae": 1, "sd": 16, "svd": 4, "decoders": 1},
 }
 
 
@@ -41,7 +43,7 @@ def run(stage: str, out: Path, plan: Plan, clips: int | None = None, resume: boo
 
     >>> run("moon", Path("runs"), Plan(minutes=1))
     Traceback (most recent call last):
-    ValueError: stage is 'moon'; there are vae, sd, svd. Train them in this order.
+    ValueError: stage is 'moon'; there are vae, sd, svd, decoders. Train them in this order.
     """
     if stage not in STAGES:
         raise ValueError(
@@ -94,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(
             "neither --minutes nor --steps is given: how long shall it train? Try --minutes 30."
         )
-    for stage in STAGES if options.stage == "all" else [options.stage]:
+    for stage in SHARES if options.stage == "all" else [options.stage]:
         share = SHARES[stage] if options.stage == "all" else 1.0
         left = None
         if options.sitting is not None:

@@ -38,6 +38,7 @@ class VaeStage:
     """
 
     name = "vae"
+    crop_steps = CROP_STEPS
 
     def __init__(self, clips: int, device: torch.device, out: Path | None = None) -> None:
         self.clips, self.device = clips, device
@@ -55,7 +56,7 @@ class VaeStage:
         """
         dice = torch.Generator().manual_seed(number)
         kind, length, other, shape = torch.rand(4, generator=dice).tolist()
-        cropped = number * self.ahead < CROP_STEPS
+        cropped = number * self.ahead < self.crop_steps
         frames, (height, width) = NUM_FRAMES, (HEIGHT, WIDTH)
         if cropped:
             frames = 2

@@ -39,8 +39,8 @@ def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]
 
 
 def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL]:
-    """The video VAE and the image VAE as stage `vae` left them, scaled so that latents have unit
-    variance, and frozen.
+    """The video VAE and the image VAE as stage `vae`, or after it `decoders`, left them, scaled so
+    that latents have unit variance, and frozen.
 
     >>> import tempfile
     >>> out = Path(tempfile.mkdtemp())
@@ -51,7 +51,8 @@ def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL
     >>> trained_vaes(out)[0].config.scaling_factor
     0.5
     """
-    saved = read_checkpoint(out, "vae")
+    refined = (Path(out) / "decoders" / "checkpoint.pt").exists()
+    saved = read_checkpoint(out, "decoders" if refined else "vae")
     video, image = video_vae(), image_vae()
     share_encoder(image, video)
     video.load_state_dict(part(saved["average"], "video"))

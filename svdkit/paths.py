@@ -1,0 +1,33 @@
+"""Paths as people write them, and as others may read them."""
+
+import os
+import re
+from pathlib import Path
+
+
+def as_path(path: str | os.PathLike) -> Path:
+    """Take a path as people write it, with ~ for their home.
+
+    >>> as_path("~nobody-of-that-name/kite.mp4").name
+    'kite.mp4'
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{path!r} is no path; give a str or a pathlib.Path, like 'kite.mp4'.")
+    if not os.fspath(path):
+        raise ValueError("The path is empty; give one like 'kite.mp4'.")
+    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
+
+
+def shown(text: object) -> str:
+    """Write a path, or a message with paths in it, for others to read: ~ stands for the home.
+
+    What a notebook prints is published with it, and the name of a home is often a person's.
+
+    >>> shown(Path.home() / "kite.mp4")
+    '~/kite.mp4'
+    """
+    text = str(text)
+    home = os.path.expanduser("~")
+    for name in {home, os.path.realpath(home)} - {os.sep}:  # which is home in some containers
+        text = re.sub(rf"(?<![\w/\\.~-]){re.escape(name)}(?![\w.-])", "~", text)
+    return text
