@@ -18,6 +18,7 @@ _MODULE_OF = {
     "MODELS": "models",
     "Licence": "models",
     "Model": "models",
+    "licence": "models",
     "fit": "images",
     "natural_frame": "images",
     "open_image": "images",
@@ -34,7 +35,12 @@ _MODULE_OF = {
     "scrub": "display",
     "show_clips": "display",
     "show_frames": "display",
+    "show_fit": "framing",
     "animate": "animation",
+    "rerun": "recipes",
+    "Rerun": "recipes",
+    "doctor": "health",
+    "Report": "health",
 }
 
 __all__ = ["__version__", *_MODULE_OF]
@@ -47,6 +53,9 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .display import scrub as scrub
     from .display import show_clips as show_clips
     from .display import show_frames as show_frames
+    from .framing import show_fit as show_fit
+    from .health import Report as Report
+    from .health import doctor as doctor
     from .images import fit as fit
     from .images import natural_frame as natural_frame
     from .images import open_image as open_image
@@ -57,8 +66,11 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .models import MODELS as MODELS
     from .models import Licence as Licence
     from .models import Model as Model
+    from .models import licence as licence
     from .pipelines import load as load
     from .pipelines import unload as unload
+    from .recipes import Rerun as Rerun
+    from .recipes import rerun as rerun
     from .settings import Settings as Settings
 
 

@@ -1,26 +1,25 @@
 """animate: the one verb."""
 
 import inspect
-import json
 import os
-import platform
 import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import __version__
 from .clips import Clip
-from .frames import frozen, sha256_of_frames
-from .images import ImageLike, check_fit, fit, natural_frame, open_image
+from .frames import frozen
+from .framing import frame_for
+from .images import ImageLike, check_fit, fit, open_image
 from .lending import borrowed
 from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
 from .models import did_you_mean
-from .pipelines import Origin, load, origin_of
+from .pipelines import load, origin_of
 from .previews import Preview, sigmas_at
+from .records import outcome_of, request_of
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ OnStep = Callable[[int, int, Callable[[], "Image.Image"]], object]
 MAX_SEED = 2**63 - 1
 BLACK = 4  # of 255: a frame that is nowhere brighter than this is black
 DARK = 16  # a picture that is nowhere brighter than this may well become a black clip
+
+_remarks_made: set[str] = set()
 
 
 def animate(
@@ -50,7 +51,8 @@ def animate(
 
     `settings` are those of `Settings`, under diffusers' names. The picture is fitted to the frame
     (`how` and `focus` as in `fit`); a portrait or square one gets a portrait or square frame,
-    unless `height` and `width` say otherwise. A `seed` not given is drawn, and recorded.
+    unless `height` and `width` say otherwise. A `seed` not given is drawn, and recorded. Unusual
+    settings are remarked on once; `progress=False` keeps all quiet.
     `on_step(step, total, preview)` is called after each step; `preview()` gives a quick picture.
 
     >>> from svdkit import sample_image
@@ -68,23 +70,16 @@ def animate(
         pipeline = load(pipeline)
     _check_pipeline(pipeline)
     seed = random.SystemRandom().randrange(2**32) if seed is None else int(seed)
-    origin = origin_of(pipeline)
-    settings = _resolved(values, pipeline, origin, picture.size)
-    picture = fit(picture, settings.height, settings.width, how, focus)
-    frames = _run(pipeline, picture, settings, seed, progress, on_step)
-    request = {
-        "verb": "animate",
-        "model": origin.name,
-        "source": origin.source,
-        "revision": origin.revision,
-        "settings": json.loads(json.dumps(asdict(settings))),
-        "seed": seed,
-        "image_sha256": sha256_of_frames(np.asarray(picture)),
-        "arithmetic": "stock",
+    asked = resolved(values, pipeline, picture.size)
+    if progress:
+        _remark(asked, pipeline)
+    picture = fit(picture, asked.height, asked.width, how, focus)
+    frames = _run(pipeline, picture, asked, seed, progress, on_step)
+    recipe = {
+        "request": request_of(pipeline, picture, asked, seed=seed, how=how, focus=focus),
+        "outcome": outcome_of(pipeline, frames),
     }
-    outcome = _circumstances(pipeline, origin) | {"frames_sha256": sha256_of_frames(frames)}
-    recipe = {"request": request, "outcome": outcome}
-    return Clip(frozen(frames), settings.fps, recipe, (picture,))
+    return Clip(frozen(frames), asked.fps, recipe, (picture,))
 
 
 def check_request(
@@ -121,20 +116,19 @@ def check_request(
         raise ValueError(f"seed is {seed}; 0–{MAX_SEED} is allowed.")
 
 
-def _resolved(
-    values: dict[str, Any], pipeline: Any, origin: Origin, size: tuple[int, int]
+def resolved(
+    values: Mapping[str, Any],
+    pipeline: "StableVideoDiffusionPipeline",
+    size: tuple[int, int] = (1024, 576),
 ) -> Settings:
-    """Fill in what the settings leave to the model, the picture and the memory preset."""
-    row = origin.model
-    settings = Settings.of(values, row.defaults if row else {})
-    native = (row.height, row.width) if row else (576, 1024)  # the latter as diffusers has it
-    # each level of the UNet but the first halves the latents
-    step = pipeline.vae_scale_factor * 2 ** (len(pipeline.unet.config.down_block_types) - 1)
-    height, width = natural_frame(size, *native, multiple=step)
-    if settings.height or settings.width:  # one side given: the other follows in proportion
-        aspect = width / height
-        height = settings.height or max(step, round(settings.width / aspect / step) * step)
-        width = settings.width or max(step, round(settings.height * aspect / step) * step)
+    """Fill in what the settings leave to the model, the picture's size and the memory preset.
+
+    >>> resolved({"fps": 12}, load("tiny", device="cpu")).num_frames
+    14
+    """
+    origin = origin_of(pipeline)
+    settings = Settings.of(values, origin.model.defaults if origin.model else {})
+    height, width = frame_for(size, pipeline, settings)
     num_frames = settings.num_frames or pipeline.unet.config.num_frames
     chunk = settings.decode_chunk_size or (origin.preset and origin.preset.decode_chunk_size)
     return replace(
@@ -144,6 +138,15 @@ def _resolved(
         num_frames=num_frames,
         decode_chunk_size=min(chunk or num_frames, num_frames),
     )
+
+
+def _remark(settings: Settings, pipeline: Any) -> None:
+    """Say what is unusual about the settings, each thing once."""
+    row = origin_of(pipeline).model
+    for remark in settings.remarks(row) if row else ():
+        if remark not in _remarks_made:
+            _remarks_made.add(remark)
+            print(f"Remark: {remark}")
 
 
 def _run(
@@ -232,29 +235,6 @@ def _not_enough_memory(pipeline: Any, settings: Settings) -> NotEnoughMemory:
         f"Memory ran out at {settings.num_frames} frames of {settings.height}×{settings.width}"
         f"{f' with memory={preset.name!r}' if preset else ''}. Try {'; or '.join(cures)}."
     )
-
-
-def _circumstances(pipeline: Any, origin: Origin) -> dict[str, Any]:
-    """Record what else the numbers of a clip depend on."""
-    import diffusers
-    import torch
-    import transformers
-
-    device = pipeline._execution_device
-    on_gpu = device.type == "cuda"
-    return {
-        "versions": {
-            "svdkit": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-            "transformers": transformers.__version__,
-        },
-        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "memory": origin.preset.name if origin.preset else None,
-    }
 
 
 def _check_pipeline(pipeline: Any) -> None:

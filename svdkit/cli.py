@@ -1,4 +1,4 @@
-"""svdkit demo | animate | models: the command line, a thin door to the functions."""
+"""svdkit demo | animate | rerun | models | doctor: a thin door to the functions."""
 
 import argparse
 import dataclasses
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from . import __version__
 from .memory import PRESETS
@@ -16,10 +17,12 @@ from .paths import as_path, shown
 from .settings import GUIDANCE_SHAPES, LIMITS, Settings
 from .storage import Bundle
 from .video import ENCODERS, check_format
+from .web import is_address, shown_address
 
 MADE_BY = "made by svdkit"
 INPUT = re.compile(r"\.input(-\d+)?\.png$")  # what a saved clip keeps of its picture
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+PICTURES += (".heic", ".heif", ".avif")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,13 +116,36 @@ def animate_pictures(options: argparse.Namespace) -> int:
                 **settings,
             )
             saved = clip.save(target, overwrite=options.overwrite)
-            print(f"{shown(picture)} → {shown(saved)}  {clip!r}")
+            print(f"{_name(picture)} → {shown(saved)}  {clip!r}")
         except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
             failed += 1
-            print(f"svdkit: {shown(picture)}: {shown(error)}", file=sys.stderr)
+            print(f"svdkit: {_name(picture)}: {shown(error)}", file=sys.stderr)
     if failed and len(pictures) > 1:
         print(f"svdkit: {failed} of {len(pictures)} pictures failed.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def rerun_clip(options: argparse.Namespace) -> int:
+    """Make a saved clip again; the exit code is 0 where it is identical."""
+    from . import rerun
+
+    if options.out:
+        check_format(options.out.suffix.lower(), Settings.fps)
+        Bundle(options.out).check_free(overwrite=options.overwrite)
+    again = rerun(options.clip, image=options.image, pipeline=options.model)
+    print(f"{shown(options.clip)}: {again.verdict}")
+    if again.clip and options.out:
+        print(f"→ {shown(again.clip.save(options.out, overwrite=options.overwrite))}")
+    return 0 if again.identical else 1
+
+
+def examine(options: argparse.Namespace) -> int:
+    """Say what is right and what is wrong with this machine."""
+    from . import doctor
+
+    report = doctor()
+    print(report)
+    return 0 if report.ok else 1
 
 
 def list_models(options: argparse.Namespace) -> int:
@@ -138,7 +164,7 @@ def list_models(options: argparse.Namespace) -> int:
         print("  ".join([*padded, notes]))
     print()
     for licence in dict.fromkeys(model.licence for model in MODELS.values()):
-        print(licence)
+        print(f"{licence}\n")
     return 0
 
 
@@ -153,7 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=demo)
 
     command = commands.add_parser("animate", help="animate pictures, or folders of them")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="a picture, or a folder")
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture, a web address or a folder"
+    )
     command.add_argument(
         "-o",
         "--out",
@@ -186,6 +214,23 @@ def _parser() -> argparse.ArgumentParser:
         )
     command.set_defaults(run=animate_pictures)
 
+    command = commands.add_parser(
+        "rerun", help="make a saved clip again, and say if it is the same"
+    )
+    command.add_argument(
+        "clip", type=as_path, metavar="CLIP", help="a video, or a folder of frames"
+    )
+    command.add_argument("--image", help="its picture, where that is not beside it")
+    command.add_argument(
+        "--model", help="the model, where the recipe does not name one of svdkit's"
+    )
+    command.add_argument("-o", "--out", type=as_path, help="where to save what comes out")
+    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
+    command.set_defaults(run=rerun_clip)
+
+    command = commands.add_parser("doctor", help="say what is right and wrong with this machine")
+    command.set_defaults(run=examine)
+
     command = commands.add_parser("models", help="list the models, and what one may do with them")
     command.set_defaults(run=list_models)
     return parser
@@ -199,10 +244,10 @@ def _point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def _pictures(images: list[str]) -> list[Path]:
-    """List the pictures named, those in folders by name."""
-    found = []
-    for image in map(as_path, images):
+def _pictures(images: list[str]) -> list[str | Path]:
+    """List the pictures named, those in folders by name; web addresses stay what they are."""
+    found: list[str | Path] = [image for image in images if is_address(image)]
+    for image in (as_path(image) for image in images if not is_address(image)):
         if not image.is_dir():
             if not image.exists():
                 raise FileNotFoundError(
@@ -220,13 +265,17 @@ def _pictures(images: list[str]) -> list[Path]:
     return found
 
 
+def _name(picture: str | Path) -> str:
+    return shown_address(picture) if isinstance(picture, str) else shown(picture)
+
+
 def _is_by_product(file: Path) -> bool:
     """Whether a file is a clip that svdkit saved, or the picture that it keeps beside one."""
     clip = file.with_name(INPUT.sub("", file.name))
     return Bundle(clip).is_ours()
 
 
-def _targets(pictures: list[Path], out: Path) -> list[Path]:
+def _targets(pictures: list[str | Path], out: Path) -> list[Path]:
     """Choose where each clip goes: the file named, or a file of its own in the folder named."""
     if out.suffix.lower() in ENCODERS:
         if len(pictures) > 1:
@@ -237,7 +286,8 @@ def _targets(pictures: list[Path], out: Path) -> list[Path]:
         return [out]
     if out.suffix and not out.is_dir():
         raise ValueError(f"{shown(out)!r} ends in none of {', '.join(ENCODERS)}, and is no folder.")
-    targets = [out / f"{picture.stem}.mp4" for picture in pictures]
+    names = [urlsplit(p).path if isinstance(p, str) else p for p in pictures]
+    targets = [out / f"{Path(name).stem or 'clip'}.mp4" for name in names]
     same = sorted({str(target) for target in targets if targets.count(target) > 1})
     if same:
         raise ValueError(f"Several pictures would become {same[0]!r}; rename one of them.")

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import json
 import math
 import operator
 import os
@@ -15,11 +14,12 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from PIL import Image
 
-from . import __version__, video
+from . import files, video
 from .frames import checked_frames, frozen, sha256_of_frames, size_of
 from .images import open_image
-from .paths import as_path, shown
-from .storage import ABOUT_THE_FILE, Bundle, fingerprint, plain_recipe
+from .paths import as_path
+from .storage import plain_recipe, steps_of
+from .tweening import tweened
 
 DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
 
@@ -145,42 +145,38 @@ class Clip:
         frames = np.tile(self.frames, (times, 1, 1, 1))
         return self._edited(frozen(frames), "repeat", times=int(times))
 
+    def smooth(self, fps: float = 24) -> "Clip":
+        """Fill in frames between the frames, for a smoother play of the same length.
+
+        They are interpolated along the motion that ffmpeg finds, not by a model.
+
+        >>> len(Clip(np.zeros((6, 64, 112, 3), np.uint8), fps=7).smooth(fps=14))
+        11
+        """
+        fps = _checked_fps(fps)
+        if fps <= self.fps:
+            raise ValueError(
+                f"fps is {fps:g}, and the clip plays at {self.fps:g} already; smoothing takes a "
+                f"higher rate, like {2 * self.fps:g}. at(fps=…) changes the playback alone."
+            )
+        frames = tweened(self.frames, self.fps, fps)
+        return self._edited(frozen(frames), "smooth", fps=fps, from_fps=self.fps).at(fps)
+
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         """Save as .mp4, .webm, .gif or .webp, or without a suffix as a folder of PNG frames.
 
-        The recipe goes beside it as `kite.mp4.json`, and the picture that the clip was made from
-        as `kite.mp4.input.png`. A file that svdkit saved before is replaced; one from elsewhere
-        only with `overwrite=True`. A file is whole or not there at all.
+        The recipe goes into it, and beside it as `kite.mp4.json`; the picture that it was made from
+        goes beside it as `kite.mp4.input.png`. A file that svdkit saved before is replaced; one
+        from elsewhere only with `overwrite=True`. A file is whole or not there at all.
 
         >>> from tempfile import mkdtemp
         >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
         >>> clip.save(Path(mkdtemp(), "dark.gif")).name
         'dark.gif'
         """
-        path = as_path(path)
-        suffix = path.suffix.lower()
-        if suffix and suffix not in video.ENCODERS:
-            raise ValueError(
-                f"{path.name!r} ends in {path.suffix!r}; a clip is saved as "
-                f"{', '.join(video.ENCODERS)}, or under a name without a dot as a folder of PNG "
-                "frames."
-            )
-        size = list(self.frames.shape[:3])
-        file = {"fps": self.fps, "frames": size, "pictures": len(self.inputs)}
-        counts = {"frames": len(self), "pictures": len(self.inputs)}
-        with Bundle(path).draft(**counts, overwrite=overwrite) as draft:
-            if suffix:
-                draft.path.write_bytes(video.encode(self.frames, self.fps, suffix))
-            else:
-                draft.path.mkdir()
-                for number, frame in enumerate(self):
-                    frame.save(draft.frame(number))
-            for number, picture in enumerate(self.inputs):
-                picture.save(draft.picture(number))
-            file["sha256"] = draft.fingerprints()
-            about = self.recipe | {"svdkit": __version__, "file": file}
-            draft.recipe.write_text(json.dumps(about, indent=2), encoding="utf-8")
-        return path
+        return files.write(
+            as_path(path), self.frames, self.fps, self.recipe, self.inputs, overwrite=overwrite
+        )
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "Clip":
@@ -191,17 +187,7 @@ class Clip:
         >>> Clip.open(saved)
         Clip(6 frames, 64×112, 7 fps, 0.9 s)
         """
-        path = as_path(path)
-        if not path.exists():
-            raise FileNotFoundError(f"{shown(path)!r} is not there; give the path of a saved clip.")
-        bundle = Bundle(path)
-        about = bundle.read()
-        file = about.get("file", {})
-        frames, fps = _read(bundle, file)
-        recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
-        pictures = [bundle.picture(number) for number in range(file.get("pictures", 0))]
-        _check_there(pictures, bundle)
-        return cls(frames, file.get("fps", fps), recipe, tuple(map(open_image, pictures)))
+        return cls(*files.read(as_path(path)))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         poster = base64.b64encode(video.still(self.frames[0])).decode()
@@ -250,50 +236,9 @@ class Clip:
         return f"{frames}, {size_of(self.frames)}, {self.fps:g} fps, {self.duration:.1f} s"
 
 
-def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """List the steps of a recipe, oldest first: a recipe of one step is that step itself.
-
-    >>> len(steps_of({"request": {}, "outcome": {}}))
-    1
-    """
-    return recipe.get("steps", [recipe] if recipe else [])
-
-
 def _checked_fps(fps: Any) -> float:
     is_number = isinstance(fps, (int, float, np.number)) and abs(fps) < 1e9
     number = float(fps) if is_number else math.nan
     if not 0 < number <= 1000:
         raise ValueError(f"fps is {fps!r}; playback needs a number above 0, up to 1000. Try 7.")
     return int(number) if number == int(number) else number
-
-
-def _read(bundle: Bundle, file: dict[str, Any]) -> tuple[np.ndarray, float]:
-    """Read the frames, and make sure that they are those that the recipe tells of."""
-    count, height, width = file.get("frames") or (None, None, None)
-    if not bundle.is_folder:
-        told = file.get("sha256", {}).get("")  # the video is the part with no name of its own
-        if told and told != fingerprint(bundle.path):
-            raise _other_recipe(bundle, "it was changed since, or the recipe is another video's")
-        frames, fps = video.decode(bundle.path)
-        frames = frames[:, :height, :width]  # a video of odd size is stored one pixel larger
-        if count and frames.shape[:3] != (count, height, width):
-            raise _other_recipe(bundle, f"{count} frames of {height}×{width} are not there")
-        return frames, fps
-    files = bundle.frames() if count is None else [bundle.frame(n) for n in range(count)]
-    if not files:
-        raise ValueError(f"The folder {shown(bundle.path)!r} holds no frames: no frame_0000.png.")
-    _check_there(files, bundle)
-    return checked_frames([open_image(file) for file in files]), 7
-
-
-def _check_there(files: list[Path], bundle: Bundle) -> None:
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise _other_recipe(bundle, f"{missing[0]} is missing")
-
-
-def _other_recipe(bundle: Bundle, why: str) -> ValueError:
-    return ValueError(
-        f"{shown(bundle.path)!r} is not what its recipe tells of: {why}. Move "
-        f"{shown(bundle.recipe)!r} away to open what is there."
-    )

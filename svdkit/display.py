@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .clips import Clip
-from .frames import size_of
+from .frames import psnr, size_of
 
 GAP = 4  # pixels between pictures
 PAPER, INK = "white", "#222"
@@ -80,11 +80,10 @@ def compare_clips(a: Clip, b: Clip, *, titles: tuple[str, str] = ("a", "b")) -> 
     difference = np.abs(a.frames[:length].astype(np.int16) - b.frames[:length])
     largest = int(difference.max())
     gain = 255 // largest if largest else 1
-    error = float(np.mean(difference.astype(np.float32) ** 2))
     label = "no difference"
     if largest:
-        psnr = 10 * math.log10(255**2 / error)
-        label = f"difference ×{gain}: at most {largest} of 255, PSNR {psnr:.1f} dB"
+        near = psnr(a.frames[:length], b.frames[:length])
+        label = f"difference ×{gain}: at most {largest} of 255, PSNR {near:.1f} dB"
     if len(a) != len(b):
         label += f" (first {length} frames)"
     shown = Clip((difference * gain).astype(np.uint8), a.fps)

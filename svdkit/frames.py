@@ -1,6 +1,7 @@
 """The array behind every clip: uint8 RGB frames (n, height, width, 3)."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -60,6 +61,16 @@ def sha256_of_frames(frames: np.ndarray) -> str:
     digest = hashlib.sha256(str(frames.shape).encode())
     digest.update(np.ascontiguousarray(frames))
     return digest.hexdigest()
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Measure in dB how near frames are to each other; inf where they are equal.
+
+    >>> psnr(np.zeros((1, 2, 2, 3), np.uint8), np.full((1, 2, 2, 3), 255, np.uint8))
+    0.0
+    """
+    error = float(np.mean((a.astype(np.float32) - b) ** 2))
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def size_of(frames: np.ndarray) -> str:

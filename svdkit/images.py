@@ -4,19 +4,22 @@ import io
 import math
 import numbers
 import os
-import struct
-import warnings
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arrays import as_bytes, is_array, picture_of
+from .paths import shown
+from .stills import picture_in, pillow_errors_told, upright
+from .web import fetch, is_address, shown_address
+
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
-ImageLike = Any  # a path, bytes, a PIL image, a numpy array or a torch tensor
+ImageLike = Any  # a path, a web address, bytes, a PIL image, a numpy array or a torch tensor
 FIT_WAYS = ("crop", "pad", "stretch")
-WHAT_OPENS = "a path, bytes, a PIL image, a numpy array or a torch tensor"
+WHAT_OPENS = "a path, a web address, bytes, a PIL image, a numpy array or a torch tensor"
+COLOURS_OF = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}  # what a profile of each mode is for
 
 
 def sample_image() -> "Image.Image":
@@ -28,26 +31,43 @@ def sample_image() -> "Image.Image":
     return open_image(files("svdkit") / "toyland" / "sample.png")
 
 
-def open_image(source: ImageLike, *, background: str = "white") -> "Image.Image":
-    """Open any picture as an upright RGB image; what is transparent shows the background colour.
+def open_image(
+    source: ImageLike,
+    *,
+    background: str = "white",
+    at: float | None = None,
+    private: bool = False,
+) -> "Image.Image":
+    """Open any picture as an upright sRGB image; what is transparent shows the background colour.
+
+    Of a video or an animated picture it takes the first frame, or the one `at` so many seconds. A
+    web address may lead into a private network only with `private=True`.
 
     >>> import numpy as np
     >>> open_image(np.zeros((64, 112), dtype=np.uint8)).size
     (112, 64)
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    if isinstance(source, Image.Image):
-        image = _loaded(source)
+    at = _checked_time(at)
+    if is_address(source):
+        data = fetch(source, private=private)
+        image = picture_in(data, shown_address(source), "address", at)
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        image = _decoded(io.BytesIO(source), f"{len(source)} bytes")
+        data = bytes(source)
+        image = picture_in(data, f"{len(data)} bytes", "data", at)
     elif isinstance(source, (str, os.PathLike)) or hasattr(source, "read_bytes"):
-        image = _decoded(*_opened(source))
-    elif hasattr(source, "__array__") or hasattr(source, "detach"):
-        image = _from_array(source)
-    else:
+        image = _of_path(source, at)
+    elif not isinstance(source, Image.Image) and not is_array(source):
         raise TypeError(f"A picture is {WHAT_OPENS}; this is a {type(source).__name__}.")
-    return _to_rgb(ImageOps.exif_transpose(image), background)
+    elif at is not None:
+        raise ValueError(
+            f"at is {at:g}, and this {type(source).__name__} has no time; leave at out, or choose "
+            "its frame before."
+        )
+    else:
+        image = _loaded(source) if isinstance(source, Image.Image) else picture_of(source)
+    return _to_rgb(image, background)
 
 
 def fit(
@@ -73,12 +93,8 @@ def fit(
     if how == "stretch":
         return image.resize(size, Image.Resampling.LANCZOS)
     if how == "crop":
-        scale = min(image.width / size[0], image.height / size[1])
-        kept = (scale * size[0], scale * size[1])
-        left = _clamped(focus[0] * image.width - kept[0] / 2, image.width - kept[0])
-        top = _clamped(focus[1] * image.height - kept[1] / 2, image.height - kept[1])
         # a box in fractions of pixels: one resampling, no rounding of the crop
-        box = (left, top, min(left + kept[0], image.width), min(top + kept[1], image.height))
+        box = crop_box(image.size, height, width, focus)
         return image.resize(size, Image.Resampling.LANCZOS, box=box)
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -87,6 +103,21 @@ def fit(
     place = (round(room[0] * focus[0]), round(room[1] * focus[1]))
     canvas.paste(image.resize(inner, Image.Resampling.LANCZOS), place)
     return canvas
+
+
+def crop_box(
+    size: tuple[int, int], height: int, width: int, focus: tuple[float, float] = (0.5, 0.5)
+) -> tuple[float, float, float, float]:
+    """Give the box (left, top, right, bottom) that a crop to the shape of height × width keeps.
+
+    >>> crop_box((300, 100), 50, 50, focus=(0, 0.5))
+    (0.0, 0.0, 100.0, 100.0)
+    """
+    scale = min(size[0] / width, size[1] / height)
+    kept = (scale * width, scale * height)
+    left = _clamped(focus[0] * size[0] - kept[0] / 2, size[0] - kept[0])
+    top = _clamped(focus[1] * size[1] - kept[1] / 2, size[1] - kept[1])
+    return (left, top, min(left + kept[0], size[0]), min(top + kept[1], size[1]))
 
 
 def check_fit(how: str, focus: tuple[float, float]) -> None:
@@ -125,119 +156,97 @@ def natural_frame(
     return min(frames, key=lambda frame: round(abs(math.log(aspect * frame[0] / frame[1])), 6))
 
 
-def _opened(source: Any) -> tuple[io.BytesIO, str]:
+def _of_path(source: Any, at: float | None) -> "Image.Image":
     name = str(source)
-    if name.startswith(("http://", "https://")):
-        raise ValueError(f"{name} is a web address; save the picture and give its path.")
+    if isinstance(source, str) and "://" in name[:16]:
+        raise ValueError(
+            f"{shown_address(name)} is no address that svdkit opens; http and https are, or save "
+            "the picture and give its path."
+        )
     # a bundled file may be of another kind than Path, inside a zip
     path = Path(os.path.expanduser(source)) if isinstance(source, (str, os.PathLike)) else source
     if not _is_there(path):
         what = "is a folder" if _is_there(path, folder=True) else "is not there"
         raise FileNotFoundError(
-            f"{name!r:.200} {what}; give the path of a picture, for instance 'kite.jpg'. Relative "
-            f"paths start at the current folder."
+            f"{shown(repr(name)):.200} {what}; give the path of a picture, for instance "
+            "'kite.jpg'. Relative paths start at the current folder."
         )
-    return io.BytesIO(path.read_bytes()), repr(name)
-
-
-def _decoded(stream: io.BytesIO, name: str) -> "Image.Image":
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            # a warning from 89 million pixels on, as phones take them, an error from twice that
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(stream)
-            image.load()
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} is too large to open ({error}); scale it down first.") from error
-    except UnidentifiedImageError as error:
-        raise ValueError(
-            f"{name} is no picture that Pillow can read; PNG, JPEG, WebP, TIFF, GIF and BMP work."
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise ValueError(f"{name} is a damaged picture: {error}. Save it anew.") from error
-    return image
+    return picture_in(path, shown(repr(name)), shown(repr(name)), at)
 
 
 def _to_rgb(image: "Image.Image", background: str) -> "Image.Image":
+    import numpy as np
     from PIL import Image, ImageColor
 
     if image.width < 1 or image.height < 1:
         raise ValueError(f"The picture is {image.width}×{image.height} pixels: there is nothing.")
+    profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
-        image = Image.fromarray(_as_bytes(_array(image)))
+        image = Image.fromarray(as_bytes(np.asarray(image)))
     elif image.mode in ("I", "F"):
-        values = _array(image)
+        values = np.asarray(image)
         deep = image.mode == "I" and values.min() >= 0 and 255 < values.max() <= 65535
-        image = Image.fromarray(_as_bytes(values.astype("uint16") if deep else values))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = Image.fromarray(as_bytes(values.astype("uint16") if deep else values))
+    with pillow_errors_told(f"The {image.mode} picture"):
+        if image.mode == "La":  # which Pillow turns into LA only
+            image = image.convert("LA")
+        clear = image.convert("RGBA") if image.has_transparency_data else None
+        if image.mode == "LA":
+            image = image.getchannel("L")
+        elif image.mode not in COLOURS_OF:
+            image = image.convert("RGB")
+        rgb = (_in_srgb(image, profile) if profile else image).convert("RGB")
+        alpha = clear and clear.getchannel("A")
+    if alpha is not None:
         try:
             colour = ImageColor.getrgb(background)[:3]
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"background is {background!r}; a colour is needed, like 'white' or '#ffcc00'."
             ) from error
-        canvas = Image.new("RGBA", image.size, (*colour, 255))
-        return Image.alpha_composite(canvas, image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        rgb.putalpha(alpha)
+        rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, (*colour, 255)), rgb).convert("RGB")
+    rgb.info = {}  # a camera's notes tell where and when; none of it goes on
+    return rgb
 
 
-def _from_array(source: Any) -> "Image.Image":
-    from PIL import Image
+def _in_srgb(image: "Image.Image", profile: bytes) -> "Image.Image":
+    """Convert a picture to sRGB; leave it where its profile is about that, broken or another's."""
+    from PIL import Image, ImageChops, ImageCms
 
-    values = _array(source)
-    while values.ndim > 3 and values.shape[0] == 1:
-        values = values[0]
-    channels_first = values.ndim == 3 and values.shape[0] in (1, 3, 4)
-    if channels_first and (hasattr(source, "detach") or values.shape[2] not in (1, 3, 4)):
-        values = values.transpose(1, 2, 0)
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[:, :, 0]
-    grey_or_colour = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
-    if values.size == 0 or not grey_or_colour:
-        raise ValueError(
-            f"The array has shape {tuple(source.shape)}; a picture is (height, width), or "
-            "(height, width, 3 or 4), or for tensors (3 or 4, height, width)."
+    try:
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if embedded.profile.xcolor_space.strip() != COLOURS_OF[image.mode]:
+            return image
+        transform = ImageCms.buildTransform(
+            embedded,
+            ImageCms.createProfile("sRGB"),
+            image.mode,
+            "RGB",
+            renderingIntent=1,  # relative colorimetric, with black point compensation (0x2000):
+            flags=0x2000,  # white stays white and black black, as photographers are used to
         )
-    return Image.fromarray(_as_bytes(values))
+        if image.mode != "CMYK":  # it is sRGB, under whatever name, if it hardly moves a swatch
+            grey = Image.linear_gradient("L").resize((16, 16))
+            parts = (grey, grey.transpose(Image.Transpose.ROTATE_90), ImageChops.invert(grey))
+            swatch = Image.merge("RGB", parts) if image.mode == "RGB" else grey
+            moved = ImageChops.difference(
+                swatch.convert("RGB"), ImageCms.applyTransform(swatch, transform)
+            )
+            if max(high for _, high in moved.getextrema()) <= 2:
+                return image
+        return ImageCms.applyTransform(image, transform)
+    except Exception:  # a picture with a broken profile is a picture
+        return image
 
 
-def _array(source: Any) -> "np.ndarray":
-    import numpy as np
-
-    if hasattr(source, "detach"):  # a torch tensor, perhaps on a GPU, perhaps in bfloat16
-        source = source.detach().cpu()
-        source = source.float() if source.is_floating_point() else source
-    return np.ascontiguousarray(np.asarray(source))
-
-
-def _as_bytes(values: "np.ndarray") -> "np.ndarray":
-    """Map 0–1 floats, 0–65535 uint16, booleans and 0–255 whole numbers to uint8."""
-    import numpy as np
-
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == bool:
-        return values.astype(np.uint8) * 255
-    if values.dtype == np.uint16:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    whole = np.issubdtype(values.dtype, np.integer)
-    if not whole and not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f"The array holds {values.dtype}; numbers are needed.")
-    if not np.isfinite(values).all():
-        raise ValueError("The array holds NaN or infinite values; a picture is numbers 0–1.")
-    low, high = float(values.min()), float(values.max())
-    if whole and low >= 0 and high <= 255:
-        return values.astype(np.uint8)
-    if not whole and low >= -1e-3 and high <= 1 + 1e-3:
-        return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    cure = "divide by 255" if low >= 0 and high <= 255 else "use (x + 1) / 2" if low >= -1 else ""
-    raise ValueError(
-        f"The array's values run from {low:g} to {high:g}; a picture is uint8 0–255, uint16 "
-        f"0–65535 or floats 0–1{'; ' + cure if cure else ''}."
-    )
+def _checked_time(at: Any) -> float | None:
+    if at is None:
+        return None
+    number = at if isinstance(at, numbers.Real) and not isinstance(at, bool) else math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"at is {at!r}; it is a time in seconds from the start, like 1.5.")
+    return float(number)
 
 
 def _checked_side(name: str, side: Any) -> int:
@@ -255,11 +264,9 @@ def _is_there(path: Any, *, folder: bool = False) -> bool:
 
 
 def _loaded(image: "Image.Image") -> "Image.Image":
-    try:
+    with pillow_errors_told("The PIL picture"):
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise ValueError(f"The PIL picture is damaged: {error}. Open it anew.") from error
-    return image
+        return upright(image)
 
 
 def _clamped(value: float, high: float) -> float:

@@ -32,14 +32,27 @@ class Licence:
     """
 
     name: str
-    terms: str
+    may: str
+    """What it allows, and to whom."""
+    may_not: str = ""
     attribution: str | None = None
     """The line that a product built on the model must show."""
+    notice: str | None = None
+    """The text that must go with copies of the model, to paste beside the licence's own."""
     url: str | None = None
 
+    @property
+    def summary(self) -> str:
+        """All that matters before the first use, in one line."""
+        shown = f' Show "{self.attribution}".' if self.attribution else ""
+        return f"{self.name}: {self.may}{shown}{f' {self.url}' if self.url else ''}"
+
     def __str__(self) -> str:
-        line = f'{self.name}: {self.terms} Show "{self.attribution}".'
-        return f"{line} {self.url}" if self.attribution else f"{self.name}: {self.terms}"
+        lines = [self.name + (f", {self.url}" if self.url else ""), f"  You may: {self.may}"]
+        lines += [f"  You may not: {self.may_not}"] if self.may_not else []
+        lines += [f"  A product shows: {self.attribution}"] if self.attribution else []
+        lines += [f"  Copies carry the licence and: {self.notice}"] if self.notice else []
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,16 @@ class Model:
         return config | {"num_frames": self.num_frames} if part == "unet" else config
 
 
-MIT = Licence("MIT", "Yours to use for anything, like svdkit itself.")
+MIT = Licence("MIT", "use it for anything, like svdkit itself.")
 STABILITY = Licence(
     "Stability AI Community License",
-    "Free for research and non-commercial use and, once registered, for commercial use up to "
-    "USD 1M of total annual revenue; above that, an Enterprise licence. No use to train other "
-    "foundation models. You own what you make.",
+    "use it free of charge for research and non-commercial purposes, and commercially too, once "
+    "registered with Stability AI, up to USD 1M of total annual revenue; above that, with an "
+    "Enterprise licence. What you make is yours.",
+    may_not="use it, or what it makes, to train other foundation models.",
     attribution="Powered by Stability AI",
+    notice="This Stability AI Model is licensed under the Stability AI Community License, "
+    "Copyright © Stability AI Ltd. All Rights Reserved",
     url="https://stability.ai/license",
 )
 
@@ -157,6 +173,23 @@ def find_model(name: str) -> Model | None:
     """
     by_repo = {model.repo: model for model in MODELS.values() if model.repo}
     return MODELS.get(name) or by_repo.get(name)
+
+
+def licence(name: str) -> Licence:
+    """Say what one may do with a model of MODELS, under which conditions, and what to paste where.
+
+    >>> print(licence("tiny"))
+    MIT
+      You may: use it for anything, like svdkit itself.
+    """
+    model = find_model(name)
+    if model is None:
+        raise ValueError(
+            f"{name!r} is no model of MODELS, whose licences svdkit knows."
+            f"{did_you_mean(name, MODELS)} There are: {', '.join(MODELS)}. Others say theirs on "
+            "their page on the hub."
+        )
+    return model.licence
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:

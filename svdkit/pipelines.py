@@ -87,7 +87,7 @@ def load(
     if name == "auto":
         name, why = _auto(device, asked)
         print(f"auto: {name}, because {why}.")
-    row, folder = _find(name)
+    row, folder = find(name)
     kept = _kept.get(device)
     if row and row.bundled:
         asked = (memory, device, dtype, None)  # its weights are random anyway
@@ -197,8 +197,14 @@ def _place(pipeline: "StableVideoDiffusionPipeline", preset: Preset, device: str
         ) from error
 
 
-def _find(name: Any) -> tuple[Model | None, Path | None]:
-    """Find the row of MODELS and the folder that a name means; neither is a hub address."""
+def find(name: Any) -> tuple[Model | None, Path | None]:
+    """Find the row of MODELS and the folder that a name means; neither is a hub address.
+
+    >>> find("svd-xt")[0].num_frames
+    25
+    """
+    if isinstance(name, str) and name == "auto":
+        name, _ = _auto(pick_device())
     if not isinstance(name, (str, os.PathLike)) or not str(name):
         raise TypeError(f"{name!r} is no model; give a name ({', '.join(MODELS)}) or a path.")
     text = str(name)
@@ -237,10 +243,10 @@ def _fingerprint(folder: Path | None) -> tuple | None:
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
-def _auto(device: str, asked: tuple) -> tuple[str, str]:
+def _auto(device: str, asked: tuple | None = None) -> tuple[str, str]:
     """Choose the model that "auto" means, and say why."""
     kept = _kept.get(device)
-    if kept and kept.what[0] == AUTO_MODEL and kept.asked == asked:
+    if kept and kept.what[0] == AUTO_MODEL and asked in (None, kept.asked):
         return AUTO_MODEL, "it is loaded already"  # and its memory is not free, but its own
     if not device.startswith("cuda"):
         return "tiny", f"svd-xt needs a CUDA GPU and this runs on {device}"
@@ -287,4 +293,4 @@ def _make_room(device: str) -> None:
 def _tell_licence(row: Model) -> None:
     if row.name not in _licences_told:
         _licences_told.add(row.name)
-        print(f"{row.name}: {row.licence}")
+        print(f"{row.name}: {row.licence.summary}")

@@ -20,7 +20,11 @@ FRAME = re.compile(r"frame_(\d{4,})\.png")
 # What a clip's files are called, after the name of a video, or inside a folder of frames
 VIDEO_PARTS = re.compile(r"(\.input(-\d+)?\.png)?")
 FOLDER_PARTS = re.compile(r"frame_\d{4,}\.png|input(-\d+)?\.png")
-ABOUT_THE_FILE = ("svdkit", "file")  # what a recipe's file says besides the recipe
+ABOUT_THE_FILE = (
+    "svdkit",
+    "file",
+    "digital_source_type",
+)  # what a recipe's file says besides the recipe
 # What it must say of the file, if it says it at all: it may have come from anywhere.
 SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "fps": (lambda fps: type(fps) in (int, float) and 0 < fps <= 1000, "a number, 0–1000"),
@@ -50,7 +54,7 @@ def plain_recipe(recipe: Any) -> dict[str, Any]:
         raise TypeError(f"A recipe is a dict of plain JSON values: {error}.") from error
     check_steps(plain)
     if set(plain) & set(ABOUT_THE_FILE):
-        names = " or ".join(ABOUT_THE_FILE)
+        names = ", ".join(ABOUT_THE_FILE)
         raise ValueError(f"A recipe has no {names} of its own: {recipe!s:.60}")
     return plain
 
@@ -62,9 +66,39 @@ def check_steps(recipe: Any) -> None:
     Traceback (most recent call last):
     ValueError: A recipe is a dict, its steps a list of dicts; this is {'steps': 7}.
     """
-    steps = recipe.get("steps", []) if isinstance(recipe, dict) else None
-    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+    steps = recipe.get("steps", [recipe]) if isinstance(recipe, dict) else None
+    if not isinstance(steps, list) or not all(map(_is_step, steps)):
         raise ValueError(f"A recipe is a dict, its steps a list of dicts; this is {recipe!s:.60}.")
+
+
+def _is_step(step: Any) -> bool:
+    parts = ("request", "outcome")
+    return isinstance(step, dict) and all(isinstance(step.get(part, {}), dict) for part in parts)
+
+
+def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the steps of a recipe, oldest first: a recipe of one step is that step itself.
+
+    >>> len(steps_of({"request": {}, "outcome": {}}))
+    1
+    """
+    return recipe.get("steps", [recipe] if recipe else [])
+
+
+def check_about(about: Any) -> None:
+    """Make sure that what is written about a clip, which may come from anywhere, has its shape.
+
+    >>> check_about({"file": {"fps": "fast"}})
+    Traceback (most recent call last):
+    ValueError: It says fps 'fast', which should be a number, 0–1000
+    """
+    check_steps(about)
+    file = about.get("file", {})
+    if not isinstance(file, dict):
+        raise ValueError(f"Its file is {file!r:.40}")
+    for key, (is_right, wanted) in SHAPES.items():
+        if key in file and not is_right(file[key]):
+            raise ValueError(f"It says {key} {file[key]!r:.40}, which should be {wanted}")
 
 
 class Bundle:
@@ -120,18 +154,9 @@ class Bundle:
                 f"{shown(self.recipe)!r} is no valid JSON ({shown(error)}){away}"
             ) from error
         try:
-            check_steps(about)
+            check_about(about)
         except ValueError as error:
             raise ValueError(f"{shown(self.recipe)!r} is no recipe. {error}{away}") from error
-        file = about.get("file", {})
-        if not isinstance(file, dict):
-            raise ValueError(f"{shown(self.recipe)!r} is no recipe: its file is {file!r:.40}{away}")
-        for key, (is_right, wanted) in SHAPES.items():
-            if key in file and not is_right(file[key]):
-                raise ValueError(
-                    f"{shown(self.recipe)!r} says {key} {file[key]!r:.40}, which should be {wanted}"
-                    f"{away}"
-                )
         return about
 
     def check_free(self, *, frames: int = 0, pictures: int = 1, overwrite: bool = False) -> None:

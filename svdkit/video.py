@@ -79,6 +79,19 @@ def decode(path: Path) -> tuple["np.ndarray", float]:
         raise ValueError(f"{shown(path)!r} is no video that can be read: {shown(error)}") from error
 
 
+def coded(frames: "np.ndarray", fps: float, suffix: str) -> "np.ndarray":
+    """Give frames as they come back from a file: what is lost on the way is lost.
+
+    >>> import numpy as np
+    >>> coded(np.zeros((2, 15, 15, 3), np.uint8), 7, ".mp4").shape
+    (2, 15, 15, 3)
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"clip{suffix}")
+        path.write_bytes(encode(frames, fps, suffix))
+        return decode(path)[0][:, : frames.shape[1], : frames.shape[2]]
+
+
 def video_tag(mp4: bytes, poster: bytes, *, width: int, label: str = "") -> str:
     """Give the HTML of a player that survives an untrusted notebook and static HTML.
 
@@ -149,9 +162,11 @@ def find_ffmpeg() -> str:
     >>> "ffmpeg" in find_ffmpeg()
     True
     """
+    if path := shutil.which("ffmpeg"):
+        return path
     import imageio_ffmpeg
 
-    return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+    return imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def _even(frames: "np.ndarray") -> "np.ndarray":

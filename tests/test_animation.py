@@ -9,10 +9,15 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_settings import QUICK
 
 import svdkit as sk
+from svdkit import pipelines
 from svdkit.architectures import build
+from svdkit.upstream import dtype_argument
+
+FP32 = dtype_argument(torch.float32)
 
 
 def stock(pipeline, picture, seed, **settings):
@@ -360,3 +365,75 @@ def test_progress_is_shown_when_asked_for(picture, capsys):
     assert "2/2" in capsys.readouterr().err
     sk.animate(picture, "tiny", **QUICK)
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_unusual_is_remarked_on_once(picture, capsys):
+    unusual = QUICK | {"progress": True, "fps": 45}
+    for expected in (1, 0):
+        sk.animate(picture, "tiny", seed=1, **unusual)
+        assert capsys.readouterr().out.count("Remark: fps 45 is outside 5–30") == expected
+
+
+def test_silence_is_kept_when_asked_for(picture, capsys):
+    sk.animate(picture, "tiny", seed=1, fps=46, **QUICK)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pipeline_from_elsewhere_works_and_its_recipe_claims_nothing(checkpoint, picture):
+    from diffusers import StableVideoDiffusionPipeline
+
+    own = StableVideoDiffusionPipeline.from_pretrained(checkpoint, **FP32)
+    clip = sk.animate(picture, own, seed=1, height=64, width=112, **QUICK)
+    request, outcome = clip.recipe["request"], clip.recipe["outcome"]
+    assert (request["model"], request["source"], request["revision"]) == (
+        checkpoint.name,
+        "unknown",
+        None,
+    )
+    assert outcome["memory"] is None
+    with torch.no_grad():
+        own.unet.conv_out.bias += 0.25  # as fine-tuning would
+    tuned = sk.animate(picture, own, seed=1, height=64, width=112, **QUICK)
+    assert tuned.recipe["outcome"]["weights"] != outcome["weights"]
+
+
+def test_a_published_model_that_was_tuned_elsewhere_is_not_taken_for_the_published_one(
+    checkpoint, picture
+):
+    from diffusers import StableVideoDiffusionPipeline
+
+    own = StableVideoDiffusionPipeline.from_pretrained(checkpoint, **FP32)
+    own.register_to_config(_name_or_path="stabilityai/stable-video-diffusion-img2vid-xt")
+    clip = sk.animate(picture, own, seed=1, height=64, width=112, **QUICK)
+    assert clip.recipe["request"]["model"] == "svd-xt"
+    assert clip.recipe["request"]["source"] == "unknown"
+
+
+def test_what_the_model_will_see_is_shown_without_loading_it(picture):
+    sk.unload()
+    portrait = picture.crop((400, 0, 600, 576))
+    wide, tall = sk.show_fit(picture, "svd-xt"), sk.show_fit(portrait, "svd-xt")
+    assert wide.width > wide.height
+    assert tall.height > tall.width
+    assert pipelines._kept == {}
+
+
+@pytest.mark.parametrize("model", ["tiny", "folder", "loaded"])
+def test_what_is_shown_is_what_the_model_gets(picture, checkpoint, model):
+    source = {"tiny": "tiny", "folder": checkpoint, "loaded": sk.load("tiny")}[model]
+    square, how = picture.crop((0, 0, 400, 400)), {"focus": (0.1, 0.9), "height": 48}
+    seen = sk.show_fit(square, source, **how)
+    clip = sk.animate(square, source, **how, **QUICK | {"width": None})
+    height, width = clip.frames.shape[1:3]
+    expected = clip.inputs[0].resize((round(width * seen.height / height), seen.height))
+    assert seen.crop((seen.width - expected.width, 0, *seen.size)) == expected
+
+
+def test_a_wish_that_cannot_be_shown_is_told(picture):
+    with pytest.raises(ValueError, match="Did you mean tiny"):
+        sk.show_fit(picture, "tinny")
+    with pytest.raises(ValueError, match="height is 9"):
+        sk.show_fit(picture, "tiny", height=9)
+    for size in ((1, 1), (4000, 1), (1, 4000)):
+        for how in ("crop", "pad", "stretch"):
+            assert sk.show_fit(Image.new("RGB", size), "tiny", how=how).height == 256

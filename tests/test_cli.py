@@ -134,7 +134,8 @@ def test_the_table_of_models_names_each_with_its_terms(capsys):
     told = capsys.readouterr().out
     for model in sk.MODELS.values():
         assert model.name in told
-        assert model.licence.terms in told
+        assert model.licence.may in told
+        assert (model.licence.notice or "") in told
     assert "(gated)" in told
 
 
@@ -166,3 +167,37 @@ def test_listing_models_and_help_load_nothing_heavy():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.strip().endswith("False")
+
+
+def test_a_clip_is_made_again_and_the_exit_code_says_whether_it_is_the_same(
+    made, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    made.save("kite.mp4")
+    assert main(["rerun", "kite.mp4", "-o", "again.mp4"]) == 0
+    assert "kite.mp4: identical" in capsys.readouterr().out
+    assert len(sk.Clip.open("again.mp4")) == len(made)
+    (tmp_path / "kite.mp4.input.png").unlink()
+    (tmp_path / "kite.mp4.json").unlink()
+    assert main(["rerun", "kite.mp4"]) == 1
+    assert "missing: the picture" in capsys.readouterr().out
+    made.inputs[0].save("fitted.png")
+    assert main(["rerun", "kite.mp4", "--image", "fitted.png"]) == 0
+    assert main(["rerun", "none.mp4"]) == 1
+    assert "is not there" in capsys.readouterr().err
+
+
+def test_the_doctor_reports_and_its_exit_code_says_whether_all_is_well(capsys, monkeypatch):
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert "Nothing is wrong." in told
+    assert "ffmpeg" in told
+
+
+def test_a_web_address_names_its_clip(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    address = "http://127.0.0.1:9/photos/kite.jpg?key=secret"
+    assert main(["animate", address, "-o", "clips", "--model", "tiny", *QUICK]) == 1
+    told = capsys.readouterr().err
+    assert "http://127.0.0.1:9/photos/kite.jpg is in a private network" in told
+    assert "secret" not in told

@@ -523,3 +523,34 @@ def test_a_huge_clip_shows_reduced_and_says_so():
     assert "shown reduced" in shown
     assert len(shown) < 12e6
     assert clip.frames.shape == (30, 1080, 1920, 3)
+
+
+@pytest.mark.parametrize("fps", [13, 24, 36, 60])
+def test_smoothing_fills_in_and_keeps_what_was_there(clip, fps):
+    smooth = clip.smooth(fps)
+    assert smooth.fps == fps
+    assert len(smooth) == 5 * fps // 12 + 1
+    if fps % 12 == 0:
+        assert (smooth.frames[:: fps // 12] == clip.frames).all()
+
+
+def test_smoothing_moves_things_in_small_steps():
+    frames = np.full((8, 64, 112, 3), 40, np.uint8)
+    for number, frame in enumerate(frames):
+        frame[20:44, 8 + 8 * number : 32 + 8 * number] = 220
+    between = sk.Clip(frames, 6).smooth(12).frames[5]
+    expected = np.full((64, 112), 40.0)
+    expected[20:44, 28:52] = 220
+    assert np.abs(between.mean(axis=2) - expected).mean() < 6
+
+
+@pytest.mark.parametrize("fps", [12, 7, 0, "fast", None])
+def test_smoothing_to_no_higher_rate_is_told(clip, fps):
+    with pytest.raises(ValueError, match="fps is"):
+        clip.smooth(fps)
+
+
+def test_small_and_odd_clips_smooth():
+    for size in ((2, 1, 1, 3), (3, 17, 33, 3)):
+        smooth = sk.Clip(np.zeros(size, np.uint8), 7).smooth(14)
+        assert smooth.frames.shape == (2 * size[0] - 1, *size[1:])

@@ -8,13 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
     {"paths"},
-    {"models", "images", "frames", "video", "storage", "hub"}
-    | {"upstream", "devices", "lending", "previews"},
+    {"models", "frames", "arrays", "web", "video", "storage", "hub"}
+    | {"upstream", "devices", "lending", "previews", "reports"},
+    {"metadata", "tweening", "stills"},
+    {"images"},
+    {"files"},
     {"settings", "clips", "memory", "architectures"},
     {"pipelines", "display"},
+    {"framing", "records"},
     {"animation"},
     set(),
-    set(),
+    {"replay", "health"},
+    {"recipes"},
     {"cli"},
     {"__main__"},
 ]

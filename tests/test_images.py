@@ -1,9 +1,12 @@
 import io
+import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 import svdkit as sk
 
@@ -29,8 +32,6 @@ def picture_of(mode, size=(40, 30)):
 def test_colour_survives_every_colour_mode(mode):
     image = picture_of("RGB").convert(mode) if mode != "LAB" else None
     if mode == "LAB":
-        from PIL import ImageCms
-
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.profileToProfile(picture_of("RGB"), srgb, lab, outputMode="LAB")
     opened = sk.open_image(image)
@@ -115,6 +116,8 @@ def test_a_path_bytes_and_a_picture_give_the_same(tmp_path):
         np.full((3, 30, 40), 200, np.uint8),
         np.full((1, 30, 40, 3), 200, np.uint8),
         np.full((30, 40, 3), 200 * 257, np.uint16),
+        np.full((30, 40, 3), 200 * 257, ">u2"),
+        np.full((60, 80, 3), 200, np.uint8)[::-2, ::-2],
         np.full((30, 40, 3), 200, np.int64),
         np.full((30, 40, 3), 200 / 255, np.float32),
         torch.full((3, 30, 40), 200 / 255),
@@ -140,7 +143,8 @@ def test_half_precision_tensors_open():
     [
         ("no/such.jpg", FileNotFoundError, ["'no/such.jpg' is not there"]),
         (".", FileNotFoundError, ["is a folder"]),
-        ("https://example.com/kite.jpg", ValueError, ["web address", "save the picture"]),
+        ("http://127.0.0.1/kite.jpg", ValueError, ["private network", "private=True"]),
+        ("s3://bucket/kite.jpg", ValueError, ["s3://bucket/kite.jpg", "save the picture"]),
         (b"", ValueError, ["0 bytes", "no picture"]),
         (b"hello, this is text", ValueError, ["19 bytes", "no picture"]),
         (None, TypeError, ["NoneType", "a path"]),
@@ -153,6 +157,12 @@ def test_half_precision_tensors_open():
         (np.full((5, 5, 3), -1.0), ValueError, ["-1", "(x + 1) / 2"]),
         (np.full((5, 5, 3), 300), ValueError, ["300"]),
         (np.array([["a"]]), ValueError, ["numbers are needed"]),
+        (np.zeros((5, 5), complex), ValueError, ["complex128", "numbers are needed"]),
+        (np.zeros((5, 5), "m8[s]"), ValueError, ["timedelta64", "numbers are needed"]),
+        (np.array(5), ValueError, ["shape ()"]),
+        (np.broadcast_to(np.uint8(0), (10**6, 10**6, 3)), ValueError, ["too large"]),
+        (torch.zeros(3, 5, 5, device="meta"), ValueError, ["cannot be read as numbers"]),
+        (torch.zeros(5, 5).to_sparse(), ValueError, ["cannot be read as numbers"]),
         (np.zeros((2, 5, 5, 3), np.uint8), ValueError, ["(2, 5, 5, 3)"]),
         (Image.fromarray(np.full((5, 5), 70000, np.int32)), ValueError, ["70000"]),
         (Image.fromarray(np.full((5, 5), -300, np.int32)), ValueError, ["-300"]),
@@ -190,6 +200,231 @@ def test_a_photo_of_a_hundred_megapixels_opens():
     stream = io.BytesIO()
     Image.new("1", (12000, 9000)).save(stream, "PNG")
     assert sk.fit(stream.getvalue(), 64, 112).size == (112, 64)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP"])
+def test_other_kinds_that_unfold_beyond_reason_are_refused_too(kind):
+    small = io.BytesIO()
+    pages = [Image.new("1", (40, 30)), Image.new("1", (40, 30), 1)]
+    pages[0].save(small, kind, save_all=True, append_images=pages[1:])
+    data = bytearray(small.getvalue())
+    if kind == "TIFF":  # the entries for width and height, in which numbers stand last
+        for tag in (256, 257):
+            place = data.index(struct.pack("<HHL", tag, 4, 1)) + 8
+            data[place : place + 4] = struct.pack("<L", 60000)
+    elif kind == "GIF":
+        data[6:10] = struct.pack("<HH", 60000, 60000)
+    else:
+        place = data.index(b"VP8X") + 12
+        data[place : place + 6] = 2 * (15999).to_bytes(3, "little")
+    with pytest.raises(ValueError, match=r"bytes is (too large to open|damaged|no picture)"):
+        sk.open_image(data)
+
+
+NOTES = {"exif": b"Exif\0\0MM\0*", "comment": b"at home", "dpi": (72, 72)}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "I;16"])
+def test_no_notes_of_a_camera_go_on(mode):
+    image = Image.new(mode, (4, 3))
+    image.info.update(NOTES)
+    opened = sk.open_image(image)
+    assert opened.info == {}
+    assert not opened.getexif()
+    assert image.info == NOTES  # and the caller's picture keeps its own
+
+
+def test_a_place_in_a_photo_does_not_go_on():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8825)[1] = "N"
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), COLOUR).save(stream, "JPEG", exif=exif)
+    opened = sk.open_image(stream.getvalue())
+    assert opened.size == (30, 40)
+    assert opened.info == {}
+    assert not opened.getexif()
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0broken", b"Exif\0\0II*\0\xff\xff\xff\xff", b"\0"])
+def test_a_picture_with_broken_notes_opens(exif):
+    image = Image.new("RGB", (4, 3), COLOUR)
+    image.info["exif"] = exif
+    assert sk.open_image(image).getpixel((0, 0)) == COLOUR
+
+
+def test_what_pillow_raises_on_odd_data_is_told(monkeypatch):
+    class Odd(Image.Image):
+        def __init__(self, error):
+            super().__init__()
+            self.error = error
+
+        def load(self):
+            raise self.error
+
+    odd = [IndexError, KeyError, zlib.error, struct.error, OverflowError, AssertionError]
+    for kind in [*odd, TypeError, RuntimeError, MemoryError, RecursionError]:
+        with pytest.raises(ValueError, match=f"PIL picture is damaged: {kind.__name__}?"):
+            sk.open_image(Odd(kind("it")))
+    with pytest.raises(KeyboardInterrupt):
+        sk.open_image(Odd(KeyboardInterrupt()))
+
+
+def test_a_path_at_home_is_shown_without_its_owner(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "words.png").write_text("only words")
+    for name, kind in (("words.png", ValueError), ("none.png", FileNotFoundError)):
+        with pytest.raises(kind, match=rf"^'~/{name}' is n") as error:
+            sk.open_image(tmp_path / name)
+        assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize("at", [-1, float("nan"), float("inf"), "1", True, 1j, [1]])
+def test_a_wrong_time_is_told(at):
+    with pytest.raises(ValueError, match=r"at is .*; it is a time in seconds"):
+        sk.open_image(stripes(), at=at)
+
+
+@pytest.mark.parametrize("source", [np.zeros((4, 4)), Image.new("L", (4, 4))], ids=["numpy", "PIL"])
+def test_what_has_no_time_takes_none(source):
+    with pytest.raises(ValueError, match=r"at is 0\.5, and this \w+ has no time; leave at out"):
+        sk.open_image(source, at=0.5)
+
+
+ADOBE_RGB = {"r": (0.60974, 0.31111, 0.01947), "g": (0.20528, 0.62567, 0.06087)} | {
+    "b": (0.14919, 0.06322, 0.74457)
+}
+SRGB = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708)} | {
+    "b": (0.14307, 0.06061, 0.71410)
+}
+WHITE = (0.96420, 1.0, 0.82491)  # D50, as profiles have it
+
+
+def fixed(*values):
+    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def icc(colours, between, tags):
+    """Put tags into a profile, with the few that each must have."""
+    text = b"desc" + struct.pack(">II", 0, 5) + b"kite\0" + bytes(75)
+    tags = tags | {b"desc": text, b"wtpt": b"XYZ \0\0\0\0" + fixed(*WHITE)}
+    tags[b"cprt"] = b"text\0\0\0\0none\0"
+    place, table, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", place + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    kind = b"prtr" if colours == b"CMYK" else b"mntr"
+    head = struct.pack(">I4sI", place + len(body), bytes(4), 0x02100000) + kind + colours + between
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(*WHITE)
+    return head.ljust(128, b"\0") + table + body
+
+
+def profile_of(columns=None, gamma=563 / 256):
+    """Build the least profile: three primaries, or none for grey, and one power curve."""
+    curve = b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256))
+    if columns is None:
+        return icc(b"GRAY", b"XYZ ", {b"kTRC": curve})
+    tags = {f"{name}TRC".encode(): curve for name in "rgb"}
+    for name, column in columns.items():
+        tags[f"{name}XYZ".encode()] = b"XYZ \0\0\0\0" + fixed(*column)
+    return icc(b"RGB ", b"XYZ ", tags)
+
+
+def in_srgb(pixel, columns=ADOBE_RGB, gamma=563 / 256):
+    """Take the known way: power curve, matrix to D50, matrix to sRGB, sRGB's curve."""
+    to_white = np.array([columns[name] for name in "rgb"]).T
+    linear = to_white @ (np.array(pixel) / 255) ** gamma
+    linear = np.clip(np.linalg.inv(np.array([SRGB[name] for name in "rgb"]).T) @ linear, 0, 1)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return 255 * curved
+
+
+LOSSLESS = {"WEBP": {"lossless": True}}
+PIXELS = [(200, 100, 50), (60, 160, 90), (128, 128, 128), (30, 40, 120), (255, 255, 255), (0, 0, 0)]
+
+
+@pytest.mark.parametrize("pixel", PIXELS)
+@pytest.mark.parametrize("way", ["PIL", "PNG", "JPEG", "TIFF", "WEBP"])
+def test_colours_of_another_space_become_srgb(pixel, way):
+    source, profile = Image.new("RGB", (32, 32), pixel), profile_of(ADOBE_RGB)
+    if way == "PIL":
+        source.info["icc_profile"] = profile
+    else:
+        stream = io.BytesIO()
+        source.save(stream, way, icc_profile=profile, **LOSSLESS.get(way, {}))
+        source = stream.getvalue()
+        with Image.open(stream) as stored:  # JPEG may have changed it a little
+            pixel = stored.getpixel((16, 16))
+    opened = sk.open_image(source)
+    assert np.abs(np.array(opened.getpixel((16, 16))) - in_srgb(pixel)).max() <= 2
+    assert "icc_profile" not in opened.info
+
+
+def test_transparency_survives_a_profile():
+    image = Image.new("RGBA", (4, 4), (200, 100, 50, 255))
+    image.putpixel((0, 0), (200, 100, 50, 0))
+    image.info["icc_profile"] = profile_of(ADOBE_RGB)
+    opened = sk.open_image(image, background="navy")
+    assert opened.getpixel((0, 0)) == (0, 0, 128)
+    assert np.abs(np.array(opened.getpixel((2, 2))) - in_srgb((200, 100, 50))).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBX"])
+def test_a_profile_counts_in_other_modes_of_colour(mode):
+    image = Image.new("RGB", (4, 4), (255, 0, 255)).convert(mode)
+    plain = image.convert("RGB").getpixel((0, 0))
+    image.info["icc_profile"] = profile_of(ADOBE_RGB | {"b": ADOBE_RGB["g"], "g": ADOBE_RGB["b"]})
+    assert sk.open_image(image).getpixel((0, 0)) != plain
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_grey_of_another_curve_becomes_srgb(mode):
+    image = Image.new("L", (4, 4), 128).convert(mode) if mode != "I;16" else picture_of(mode)
+    value = 128 if mode != "I;16" else 200
+    image.info["icc_profile"] = profile_of(gamma=1.0)
+    expected = in_srgb((value,) * 3, SRGB, 1.0)
+    assert np.abs(np.array(sk.open_image(image).getpixel((0, 0))) - expected).max() <= 2
+
+
+def test_cmyk_goes_through_its_profile():
+    """Let a press's table say that its cyan is grey, as no guess would."""
+    plain = bytes(range(256))
+    corners = itertools.product((0, 1), repeat=4)
+    lab = [(255 * (2 - cyan) // 2 * (1 - black), 128, 128) for cyan, _, _, black in corners]
+    one = (struct.pack(">i", 65536) + bytes(12)) * 2 + struct.pack(">i", 65536)
+    table = b"mft1\0\0\0\0\4\3\2\0" + one + plain * 4 + bytes(sum(lab, ())) + plain * 3
+    image = Image.new("CMYK", (4, 4), (255, 0, 0, 0))
+    assert np.ptp(sk.open_image(image).getpixel((0, 0))) > 100
+    image.info["icc_profile"] = icc(b"CMYK", b"Lab ", {b"A2B0": table})
+    assert np.abs(np.array(sk.open_image(image).getpixel((0, 0))) - 119).max() <= 2
+
+
+def test_srgb_under_any_name_leaves_the_pixels_untouched():
+    image = sk.sample_image()
+    lcms = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (lcms, lcms.replace(b"sRGB", b"mine"), lcms.replace(b"s\0R\0G", b"m\0i\0n")):
+        marked = image.copy()
+        marked.info["icc_profile"] = profile
+        assert np.array_equal(np.asarray(sk.open_image(marked)), np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"),
+    [
+        ("RGB", b"broken"),
+        ("RGB", profile_of(ADOBE_RGB)[:200]),
+        ("RGB", profile_of()),
+        ("L", profile_of(ADOBE_RGB)),
+        ("CMYK", profile_of(ADOBE_RGB)),
+        ("RGB", "text"),
+        ("RGB", 7),
+    ],
+)
+def test_a_profile_that_is_broken_or_of_another_mode_is_ignored(mode, profile):
+    image = Image.new("RGB", (4, 4), (200, 100, 50)).convert(mode)
+    plain = sk.open_image(image).getpixel((0, 0))
+    image.info["icc_profile"] = profile
+    assert sk.open_image(image).getpixel((0, 0)) == plain
 
 
 def stripes(width=90, height=30):

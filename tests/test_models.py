@@ -68,7 +68,9 @@ def test_a_hub_address_finds_its_row():
 def test_a_licence_says_its_terms_and_its_line():
     told = str(sk.MODELS["svd-xt"].licence)
     assert "USD 1M" in told
-    assert '"Powered by Stability AI"' in told
+    assert "Powered by Stability AI" in told
+    assert "This Stability AI Model is licensed under" in told
+    assert "train other foundation models" in told
     assert "None" not in str(sk.MODELS["tiny"].licence)
 
 
@@ -82,3 +84,10 @@ def test_every_bundled_configuration_is_valid_json():
     assert len(files) == 12
     for file in files:
         json.loads(file.read_text())
+
+
+def test_a_licence_can_be_asked_for_by_name_or_address():
+    assert sk.licence("svd-xt") is sk.MODELS["svd-xt"].licence
+    assert sk.licence("stabilityai/stable-video-diffusion-img2vid") is sk.MODELS["svd"].licence
+    with pytest.raises(ValueError, match="Did you mean svd-xt"):
+        sk.licence("svd_xt")

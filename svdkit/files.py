@@ -1,0 +1,138 @@
+"""Frames and how they were made ⇄ the files of one clip."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__, video
+from .frames import checked_frames
+from .images import open_image
+from .metadata import MADE_BY_AI, png_metadata, read_metadata, with_metadata
+from .paths import shown
+from .storage import ABOUT_THE_FILE, Bundle, check_about, fingerprint, steps_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+Contents = tuple["np.ndarray", float, dict[str, Any], tuple["Image.Image", ...]]
+
+
+def write(
+    path: Path,
+    frames: "np.ndarray",
+    fps: float,
+    recipe: dict[str, Any],
+    pictures: Sequence["Image.Image"],
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a clip as a video, or as a folder of frames, with all that belongs to it.
+
+    >>> import numpy as np, tempfile
+    >>> path = Path(tempfile.mkdtemp(), "dark.webp")
+    >>> write(path, np.zeros((2, 16, 16, 3), np.uint8), 7, {}, []).name
+    'dark.webp'
+    """
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    if suffix and suffix not in video.ENCODERS:
+        raise ValueError(
+            f"{path.name!r} ends in {path.suffix!r}; a clip is saved as "
+            f"{', '.join(video.ENCODERS)}, or under a name without a dot as a folder of PNG frames."
+        )
+    about = recipe | {"svdkit": __version__, "file": {"fps": fps, "frames": [*frames.shape[:3]]}}
+    if any("model" in step.get("request", {}) for step in steps_of(recipe)):
+        about["digital_source_type"] = MADE_BY_AI
+    counts = {"frames": len(frames), "pictures": len(pictures)}
+    with Bundle(path).draft(**counts, overwrite=overwrite) as draft:
+        if suffix:
+            encoded = video.encode(frames, fps, suffix)
+            draft.path.write_bytes(with_metadata(encoded, suffix, about))
+        else:
+            draft.path.mkdir()
+            for number, frame in enumerate(frames):
+                Image.fromarray(frame).save(draft.frame(number), pnginfo=png_metadata(about))
+        for number, picture in enumerate(pictures):
+            picture.save(draft.picture(number))
+        about["file"] |= {"pictures": len(pictures), "sha256": draft.fingerprints()}
+        draft.recipe.write_text(json.dumps(about, indent=2), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> Contents:
+    """Read what `write` wrote, or any video: its frames, playback fps, recipe and pictures.
+
+    What stands beside a video goes before what stands inside it; a video of others has neither.
+
+    >>> import numpy as np, tempfile
+    >>> path = Path(tempfile.mkdtemp(), "dark.webp")
+    >>> _ = write(path, np.zeros((2, 16, 16, 3), np.uint8), 7, {}, [])
+    >>> [frames, fps, recipe, pictures] = read(path)
+    >>> len(frames), fps
+    (2, 7)
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{shown(path)!r} is not there; give the path of a saved clip.")
+    bundle = Bundle(path)
+    about = bundle.read()
+    file = about.get("file", {})
+    frames, fps = _frames(bundle, file)
+    if not about:
+        about = _embedded(bundle, frames)
+        file = about.get("file", {})
+    _, height, width = file.get("frames", frames.shape[:3])
+    frames = frames[:, :height, :width]  # a video of odd size is stored one pixel larger
+    recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
+    pictures = [bundle.picture(number) for number in range(file.get("pictures", 0))]
+    _check_there(pictures, bundle)
+    return frames, file.get("fps", fps), recipe, tuple(map(open_image, pictures))
+
+
+def _frames(bundle: Bundle, file: dict[str, Any]) -> tuple["np.ndarray", float]:
+    """Read the frames, and make sure that they are those that the recipe tells of."""
+    count, height, width = file.get("frames") or (None, None, None)
+    if not bundle.is_folder:
+        told = file.get("sha256", {}).get("")  # the video is the part with no name of its own
+        if told and told != fingerprint(bundle.path):
+            raise _other_recipe(bundle, "it was changed since, or the recipe is another video's")
+        frames, fps = video.decode(bundle.path)
+        if count and not _are(frames, count, height, width):
+            raise _other_recipe(bundle, f"{count} frames of {height}×{width} are not there")
+        return frames, fps
+    files = bundle.frames() if count is None else [bundle.frame(n) for n in range(count)]
+    if not files:
+        raise ValueError(f"The folder {shown(bundle.path)!r} holds no frames: no frame_0000.png.")
+    _check_there(files, bundle)
+    return checked_frames([open_image(file) for file in files]), 7
+
+
+def _embedded(bundle: Bundle, frames: "np.ndarray") -> dict[str, Any]:
+    """Read what a file says of itself; {} where it was cut or scaled since, and it is not true."""
+    about = read_metadata(bundle.frame(0) if bundle.is_folder else bundle.path)
+    try:
+        check_about(about)
+    except ValueError:
+        return {}
+    size = about.get("file", {}).get("frames")
+    return about if size and _are(frames, *size) else {}
+
+
+def _are(frames: "np.ndarray", count: int, height: int, width: int) -> bool:
+    even = (count, height + height % 2, width + width % 2)
+    return frames.shape[:3] in ((count, height, width), even)
+
+
+def _check_there(files: list[Path], bundle: Bundle) -> None:
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise _other_recipe(bundle, f"{missing[0]} is missing")
+
+
+def _other_recipe(bundle: Bundle, why: str) -> ValueError:
+    return ValueError(
+        f"{shown(bundle.path)!r} is not what its recipe tells of: {why}. Move "
+        f"{shown(bundle.recipe)!r} away to open what is there."
+    )

@@ -1,0 +1,118 @@
+"""rerun: a recipe → the clip again, and how near it comes to the one that was saved."""
+
+import html
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import video
+from .clips import Clip
+from .frames import psnr, sha256_of_frames, size_of
+from .images import ImageLike
+from .paths import as_path, shown
+from .replay import Missing, Replay
+from .storage import steps_of
+
+if TYPE_CHECKING:
+    from diffusers import StableVideoDiffusionPipeline
+
+SLACK = 0.5  # dB by which a file may be further from a clip than its own coding explains
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What came of making a clip again.
+
+    >>> Rerun(None, "missing: the picture")
+    Rerun(missing: the picture)
+    """
+
+    clip: Clip | None
+    """The clip made anew; None where something is missing."""
+    verdict: str
+    """One sentence that begins with identical, differs or missing."""
+    psnr: float | None = None
+    """How near the saved file's own frames are to the new ones, in dB; inf where they are equal."""
+    why: tuple[str, ...] = field(default=())
+    """What is not as it was when the clip was saved."""
+
+    @property
+    def identical(self) -> bool:
+        """Whether every byte of every frame is as it was recorded.
+
+        >>> Rerun(None, "missing: the picture").identical
+        False
+        """
+        return self.verdict.startswith("identical")
+
+    def __repr__(self) -> str:
+        return f"Rerun({self.verdict})"
+
+    def _repr_html_(self) -> str:
+        player = self.clip.player("made again") if self.clip else ""
+        return f"<p>{html.escape(self.verdict)}</p>{player}"
+
+
+def rerun(
+    path: str | os.PathLike,
+    *,
+    image: ImageLike | None = None,
+    pipeline: "str | os.PathLike | StableVideoDiffusionPipeline | None" = None,
+    progress: bool = True,
+) -> Rerun:
+    """Make a saved clip again from its recipe, and say whether it is the same.
+
+    The picture is taken from beside the file, or is `image`, fitted as it was. The model is the
+    one that the recipe names if it is a row of MODELS; any other is asked for, as `pipeline`.
+
+    >>> from tempfile import mkdtemp
+    >>> from svdkit import animate, sample_image
+    >>> clip = animate(sample_image(), "tiny", num_inference_steps=1, progress=False)
+    >>> rerun(clip.save(Path(mkdtemp(), "kite.mp4")), progress=False).identical
+    True
+    """
+    path = as_path(path)
+    saved = Clip.open(path)
+    try:
+        if not saved.recipe:
+            raise Missing(f"{shown(path)!r} has no recipe, neither inside it nor beside it")
+        replay = Replay(saved.recipe, saved.inputs, image, pipeline, progress)
+        clip = replay.clip().at(saved.fps)
+    except Missing as missing:
+        return Rerun(None, f"missing: {missing}.")
+    return _compared(saved, clip, path, tuple(replay.changes))
+
+
+def _compared(saved: Clip, clip: Clip, path: Path, changes: Sequence[str]) -> Rerun:
+    """Judge the new clip by the recorded hash, and tell what coding lost from what changed."""
+    because = f": {'; '.join(changes)}" if changes else ", and nothing recorded says why"
+    if saved.frames.shape != clip.frames.shape:
+        new, old = (f"{len(c)} frames of {size_of(c.frames)}" for c in (clip, saved))
+        verdict = f"differs: it gives {new}, and the file holds {old}{because}."
+        return Rerun(clip, verdict, None, changes)
+    told = steps_of(saved.recipe)[-1].get("outcome", {}).get("frames_sha256")
+    near, coded = psnr(saved.frames, clip.frames), _coding_loss(clip, path)
+    if sha256_of_frames(clip.frames) != told and near < math.inf:
+        coding = f" ({coded:.1f} dB by its coding alone)" if coded < math.inf else ""
+        verdict = f"differs by {near:.1f} dB from the file's own frames{coding}{because}."
+        return Rerun(clip, verdict, near, changes)
+    verdict = "identical: every frame is as it was recorded"
+    if near < coded - SLACK:
+        verdict += (
+            f"; but the file's own frames are {near:.1f} dB from them, and its coding loses only "
+            f"{coded:.1f}: the file was changed since"
+        )
+    elif near < math.inf:
+        verdict += f"; the file itself is {near:.1f} dB from them, which its coding loses"
+    return Rerun(clip, f"{verdict}.", near, changes)
+
+
+def _coding_loss(clip: Clip, path: Path) -> float:
+    """Measure in dB how far a file of this kind is from the frames that are put into it."""
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix not in video.ENCODERS:
+        return math.inf
+    return psnr(video.coded(clip.frames, clip.fps, suffix), clip.frames)

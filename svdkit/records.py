@@ -1,0 +1,125 @@
+"""What a recipe says of one run: what was asked, and what else its numbers depend on."""
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import __version__
+from .frames import sha256_of_frames
+from .models import MODELS
+from .pipelines import origin_of
+from .settings import Settings
+from .upstream import import_diffusers
+
+if TYPE_CHECKING:
+    from diffusers import StableVideoDiffusionPipeline
+    from PIL import Image
+
+SAMPLES = 8  # numbers of each tensor of weights that go into their fingerprint
+
+
+def request_of(
+    pipeline: "StableVideoDiffusionPipeline",
+    picture: "Image.Image",
+    settings: Settings,
+    *,
+    seed: int,
+    how: str = "crop",
+    focus: tuple[float, float] = (0.5, 0.5),
+) -> dict[str, Any]:
+    """Write down what is asked of a pipeline: with the same again, the same clip comes again.
+
+    The picture is the fitted one; `how` and `focus` say how another may be fitted like it.
+
+    >>> from svdkit import load, sample_image
+    >>> request_of(load("tiny", device="cpu"), sample_image(), Settings(), seed=7)["scheduler"]
+    {'class': 'EulerDiscreteScheduler'}
+    """
+    origin = origin_of(pipeline)
+    return {
+        "verb": "animate",
+        "model": origin.name,
+        "source": origin.source,
+        "revision": origin.revision,
+        "scheduler": _scheduler_of(pipeline),
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "seed": seed,
+        "image_sha256": sha256_of_frames(np.asarray(picture)),
+        "fit": {"how": how, "focus": [float(part) for part in focus]},
+        "arithmetic": "stock",
+    }
+
+
+def outcome_of(pipeline: "StableVideoDiffusionPipeline", frames: np.ndarray) -> dict[str, Any]:
+    """Write down what came out, and under which circumstances.
+
+    >>> from svdkit import load
+    >>> outcome_of(load("tiny", device="cpu"), np.zeros((2, 8, 8, 3), np.uint8))["device"]
+    'cpu'
+    """
+    import diffusers
+    import torch
+    import transformers
+
+    device = pipeline._execution_device
+    on_gpu = device.type == "cuda"
+    preset = origin_of(pipeline).preset
+    return {
+        "versions": {
+            "svdkit": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "transformers": transformers.__version__,
+        },
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "memory": preset.name if preset else None,
+        "weights": _fingerprint_of_weights(pipeline),
+        "frames_sha256": sha256_of_frames(frames),
+    }
+
+
+def _scheduler_of(pipeline: Any) -> dict[str, Any]:
+    """Name the scheduler, and where it departs from the one that SVD is published with."""
+    published = import_diffusers().EulerDiscreteScheduler.from_config(
+        MODELS["svd-xt"].config_of("scheduler")
+    )
+    scheduler = pipeline.scheduler
+    departures = {
+        name: value
+        for name, value in scheduler.config.items()
+        if not name.startswith("_") and published.config.get(name, value) != value
+    }
+    about = {"class": type(scheduler).__name__} | departures
+    return json.loads(json.dumps(about, default=str))
+
+
+def _fingerprint_of_weights(pipeline: Any) -> str | None:
+    """Tell one set of weights from another by some numbers of each tensor.
+
+    Fine-tuned, merged and replaced weights differ nearly everywhere, so a few numbers do; all of
+    SVD-XT's would take seconds. None where offloading keeps the weights out of reach.
+    """
+    import torch
+
+    parts = (pipeline.unet, pipeline.vae, pipeline.image_encoder)
+    named = [pair for part in parts for pair in part.named_parameters()]
+    if any(weight.is_meta for _, weight in named):
+        return None
+    samples = [
+        weight.detach().flatten()[:: max(1, weight.numel() // SAMPLES)][:SAMPLES].float()
+        for _, weight in named
+    ]
+    places = {sample.device for sample in samples}
+    # one transfer a device, not one a tensor
+    numbers = {place: [s for s in samples if s.device == place] for place in places}
+    digest = hashlib.sha256(" ".join(name for name, _ in named).encode())
+    for place in sorted(numbers, key=str):
+        digest.update(torch.cat(numbers[place]).cpu().numpy().tobytes())
+    return digest.hexdigest()
