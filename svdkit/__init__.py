@@ -35,6 +35,10 @@ _MODULE_OF = {
     "scrub": "display",
     "show_clips": "display",
     "show_frames": "display",
+    "camera": "metrics",
+    "drift": "metrics",
+    "flicker": "metrics",
+    "motion": "metrics",
     "show_fit": "framing",
     "animate": "animation",
     "rerun": "recipes",
@@ -63,6 +67,10 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .memory import PRESETS as PRESETS
     from .memory import NotEnoughMemory as NotEnoughMemory
     from .memory import Preset as Preset
+    from .metrics import camera as camera
+    from .metrics import drift as drift
+    from .metrics import flicker as flicker
+    from .metrics import motion as motion
     from .models import MODELS as MODELS
     from .models import Licence as Licence
     from .models import Model as Model

@@ -60,7 +60,7 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left, rows = "text-align:left;vertical-align:top", []
+        left, rows = "text-align:left;vertical-align:top;white-space:nowrap", []
         for check in self.checks:
             name, found, cure = map(html.escape, (check.name, check.found, check.cure))
             below = cure and f'<pre style="text-align:left;margin:0">{cure}</pre>'

@@ -302,11 +302,12 @@ def test_the_evaluation_tells_a_law_from_its_reverse():
     assert (forth[-1] - back[-1]).abs().mean() > 0.01
 
 
-def test_the_evaluation_counts_motion_and_drift():
+def test_the_evaluation_counts_only_the_drift_that_should_not_be():
     dark = torch.full((1, 3, 8, 14), -0.5)
     brighter = torch.cat([dark, dark + 0.02, dark + 0.04])
-    assert measures.motion(brighter) == pytest.approx(0.02 * 127.5, rel=1e-3)
-    assert measures.colour_drift(brighter) == pytest.approx(0.02, rel=1e-3)
+    assert measures.undue_drift(brighter, brighter) == 0
+    assert measures.undue_drift(brighter, dark.repeat(3, 1, 1, 1)) == pytest.approx(0.02, rel=1e-3)
+    assert (measures.to_frames(measures.to_clip(brighter).frames) - brighter).abs().max() < 0.005
 
 
 def test_a_missed_target_is_called_missed():

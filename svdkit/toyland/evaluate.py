@@ -18,16 +18,17 @@ import torch
 from diffusers import StableDiffusionPipeline, StableVideoDiffusionPipeline
 from PIL import Image
 
+from ..metrics import flicker, motion
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .judge import judged_drawings, train_judge
 from .measures import (
     backwards,
     best_pan_error,
-    colour_drift,
-    motion,
     photographs,
     spearman,
+    to_clip,
     to_frames,
+    undue_drift,
 )
 from .plans import device_and_precision
 from .scenes import scene
@@ -114,17 +115,20 @@ def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
     figures["first_frame_psnr"] = _mean(
         [decibels(clip[0], truth[0]) for clip, truth in zip(clips, truths, strict=True)]
     )
-    figures["colour_drift"] = _mean([colour_drift(clip) for clip in clips])
+    pairs = list(zip(clips, truths, strict=True))
+    figures["colour_drift"] = _mean([undue_drift(clip, truth) for clip, truth in pairs])
+    figures["flicker"] = _mean([flicker(to_clip(clip)) for clip in clips])
+    figures["flicker_of_the_truth"] = _mean([flicker(to_clip(truth)) for truth in truths])
     few = images[: max(2, number // 4)]
-    by_bucket = {b: _mean([motion(make(i, motion_bucket_id=b)) for i in few]) for b in BUCKETS}
+    by_bucket = {b: _moving([make(i, motion_bucket_id=b) for i in few]) for b in BUCKETS}
     figures["motion_by_bucket"] = by_bucket
     figures["bucket_spearman"] = spearman(list(by_bucket), list(by_bucket.values()))
     figures["motion_240_over_20"] = by_bucket[240] / max(by_bucket[20], 1e-6)
-    by_fps = {fps: _mean([motion(make(i, fps=fps)) for i in few]) for fps in (5, 10, 20)}
+    by_fps = {fps: _moving([make(i, fps=fps) for i in few]) for fps in (5, 10, 20)}
     figures["motion_by_fps"] = by_fps
     figures["step_at_fps_5_over_20"] = by_fps[5] / max(by_fps[20], 1e-6)
     figures["motion_by_guidance"] = {
-        g: _mean([motion(make(i, guidance=g)) for i in few]) for g in (1.0, 3.0)
+        g: _moving([make(i, guidance=g) for i in few]) for g in (1.0, 3.0)
     }
     figures["first_frame_by_steps"] = {
         steps: _mean(
@@ -234,6 +238,11 @@ def main(arguments: list[str] | None = None) -> None:
     report = {"targets": verdicts(figures), "figures": figures, "device": str(device)}
     (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report["targets"], indent=2))
+
+
+def _moving(clips: list[torch.Tensor]) -> float:
+    """The mean motion of clips in pixels of their width per frame."""
+    return _mean([WIDTH * motion(to_clip(clip)) for clip in clips])
 
 
 def _mean(values: list) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..clips import Clip
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .laws import progress_of
 from .scenes import Scene
@@ -38,23 +39,25 @@ def to_frames(clip: np.ndarray) -> torch.Tensor:
     return torch.tensor(clip).movedim(-1, 1).float() / 127.5 - 1
 
 
-def motion(frames: torch.Tensor) -> float:
-    """The mean change from a frame to the next, on the scale of 0–255.
+def to_clip(frames: torch.Tensor) -> Clip:
+    """Frames as a clip of svdkit, for its metrics.
 
-    >>> motion(torch.zeros(3, 3, 8, 14))
+    >>> to_clip(torch.zeros(2, 3, 8, 14))
+    Clip(2 frames, 8×14, 7 fps, 0.3 s)
+    """
+    levels = ((frames.clamp(-1, 1) + 1) * 127.5).round().byte()
+    return Clip(levels.movedim(1, -1).numpy())
+
+
+def undue_drift(made: torch.Tensor, truth: torch.Tensor) -> float:
+    """How much more, or less, the mean colour changes from the first frame to the last than it
+    should, as a share of the whole range: a sun that sinks may darken the scene.
+
+    >>> undue_drift(torch.zeros(3, 3, 8, 14), torch.zeros(3, 3, 8, 14))
     0.0
     """
-    return float(frames.diff(dim=0).abs().mean() * 127.5)
-
-
-def colour_drift(frames: torch.Tensor) -> float:
-    """How far the clip's mean colour wanders from the first frame's, as a share of the whole range.
-
-    >>> colour_drift(torch.zeros(3, 3, 8, 14))
-    0.0
-    """
-    means = frames.mean((2, 3))
-    return float((means - means[:1]).abs().max() / 2)
+    made, truth = (frames[-1].mean((1, 2)) - frames[0].mean((1, 2)) for frames in (made, truth))
+    return float((made - truth).abs().max() / 2)
 
 
 def best_pan_error(truth: torch.Tensor) -> float:
