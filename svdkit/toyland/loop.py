@@ -20,6 +20,7 @@ from typing import Protocol
 import torch
 from PIL import Image
 
+from . import together
 from .convolutions import temporal_convolutions_in_2d
 from .plans import Plan
 
@@ -114,6 +115,7 @@ class Trainer:
         )
         self.average = MovingAverage(stage.networks, plan.average_over)
         self.step, self.spent_before, self.began = 0, 0.0, time.monotonic()
+        self.now = 0.0  # seconds on the clock that all processes share
         self.smooth: dict[str, float] = {}
 
     def seconds(self) -> float:
@@ -157,7 +159,7 @@ class Trainer:
 
     def learn(self) -> dict[str, torch.Tensor]:
         """One step; returns its loss and the stage's figures."""
-        rate = self.plan.rate(self.step, self.seconds())
+        rate = self.plan.rate(self.step, self.now)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         networks = self.stage.networks
@@ -165,8 +167,9 @@ class Trainer:
             torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
         )
         with temporal_convolutions_in_2d(networks), mixed:
-            loss, figures = self.stage.loss(self.step)
+            loss, figures = self.stage.loss(self.step * together.count() + together.rank())
         loss.backward()
+        together.average_gradients(networks.parameters())
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,24 +180,29 @@ class Trainer:
     def run(self, after_step: Callable[[int], None]) -> None:
         """Learn until the plan is done or the sitting is over."""
         last_log = last_save = last_draw = time.monotonic()
-        while self.plan.done(self.step, self.seconds()) < 1:
+        first = together.rank() == 0
+        while True:
+            self.now = together.of_the_first(self.seconds(), self.device)
+            if self.plan.done(self.step, self.now) >= 1:
+                return
             figures = self.learn()
             now = time.monotonic()
-            if self.step % 25 == 0 or now - last_log > 20:
+            if first and (self.step % 25 == 0 or now - last_log > 20):
                 for name, value in figures.items():
                     value = float(value)
                     self.smooth[name] = 0.8 * self.smooth.get(name, value) + 0.2 * value
                 done = self.plan.done(self.step, self.seconds())
                 self.log(**self.smooth, rate=self.optimizer.param_groups[0]["lr"], done=done)
                 last_log = now
-            if now - last_save > self.plan.save_every:
+            if first and now - last_save > self.plan.save_every:
                 self.save()
                 last_save = now
-            if self.plan.draw_every and now - last_draw > self.plan.draw_every:
+            if first and self.plan.draw_every and now - last_draw > self.plan.draw_every:
                 self.draw()
                 last_draw = now
             after_step(self.step)
-            if self.plan.sitting is not None and now - self.began > 60 * self.plan.sitting:
+            sat = together.of_the_first(now - self.began, self.device)
+            if self.plan.sitting is not None and sat > 60 * self.plan.sitting:
                 return
 
 
@@ -214,6 +222,7 @@ def train(
     >>> train.__kwdefaults__["resume"]
     False
     """
+    together.join(device)
     trainer = Trainer(stage, plan, out, device, precision)
     if trainer.checkpoint.exists():
         if not resume:
@@ -226,8 +235,8 @@ def train(
     try:
         trainer.run(after_step)
     finally:  # also when interrupted: nothing learned is lost
-        if trainer.step > first_step:
+        if trainer.step > first_step and together.rank() == 0:
             trainer.save()
-    if plan.draw_every and trainer.step > first_step:
+    if plan.draw_every and trainer.step > first_step and together.rank() == 0:
         trainer.draw()
     return plan.done(trainer.step, trainer.seconds())

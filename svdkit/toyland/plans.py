@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +64,8 @@ def device_and_precision() -> tuple[torch.device, torch.dtype | None]:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         # A T4 emulates bf16, slowly; it would need fp16 and a loss scale, which these small models
         # are not worth.
-        return torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported(
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))  # of torchrun
+        return device, torch.bfloat16 if torch.cuda.is_bf16_supported(
             including_emulation=False
         ) else None
     if torch.backends.mps.is_available():

@@ -8,9 +8,11 @@
 
 or all of it with `python -m svdkit.toyland.train all --minutes 25`. The same commands run on a GPU
 and on a CPU; how much is trained in these minutes, and so how good the models are, is another
-matter. Each stage writes checkpoint.pt, log.jsonl and samples/ below --out, and goes on from there
-with --resume. Where time comes in portions, `all --minutes 25 --sitting 9 --resume` works through
-its 25 minutes 9 at a time: give the same command again until it has exported the models.
+matter. Several GPUs or cores learn together under torchrun (see together.py).
+
+Each stage writes checkpoint.pt, log.jsonl and samples/ below --out, and goes on from there with
+--resume. Where time comes in portions, `all --minutes 25 --sitting 9 --resume` works through its 25
+minutes 9 at a time: give the same command again until it has exported the models.
 """
 
 from __future__ import annotations
