@@ -17,7 +17,8 @@ from .images import ImageLike, check_fit, fit, open_image
 from .lending import borrowed
 from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
 from .models import did_you_mean
-from .pipelines import load, origin_of
+from .origins import origin_of
+from .pipelines import load
 from .previews import Preview, sigmas_at
 from .records import outcome_of, request_of
 from .settings import Settings

@@ -1,7 +1,6 @@
 """svdkit demo | animate | rerun | models | doctor: a thin door to the functions."""
 
 import argparse
-import dataclasses
 import os
 import re
 import sys
@@ -11,10 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import __version__
-from .memory import PRESETS
+from .arguments import parser
 from .models import MODELS
 from .paths import as_path, shown
-from .settings import GUIDANCE_SHAPES, LIMITS, Settings
+from .settings import LIMITS, Settings
 from .storage import Bundle
 from .video import ENCODERS, check_format
 from .web import is_address, shown_address
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console that has no × shows ?, and goes on
             stream.reconfigure(errors="replace")
-    options = _parser().parse_args(arguments)
+    options = parser(COMMANDS).parse_args(arguments)
     try:
         return options.run(options)
     except BrokenPipeError:  # as with: svdkit models | head
@@ -130,7 +129,8 @@ def rerun_clip(options: argparse.Namespace) -> int:
     from . import rerun
 
     if options.out:
-        check_format(options.out.suffix.lower(), Settings.fps)
+        if options.out.suffix:
+            check_format(options.out.suffix.lower(), Settings.fps)
         Bundle(options.out).check_free(overwrite=options.overwrite)
     again = rerun(options.clip, image=options.image, pipeline=options.model)
     print(f"{shown(options.clip)}: {again.verdict}")
@@ -168,82 +168,6 @@ def list_models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="svdkit", description="A still image → a short clip.")
-    parser.add_argument("--version", action="version", version=f"svdkit {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    command = commands.add_parser("demo", help="animate a sample picture; no GPU, no download")
-    command.add_argument("-o", "--out", type=as_path, default=Path("."), help="folder to write to")
-    command.add_argument("--seed", type=int, default=7)
-    command.set_defaults(run=demo)
-
-    command = commands.add_parser("animate", help="animate pictures, or folders of them")
-    command.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="a picture, a web address or a folder"
-    )
-    command.add_argument(
-        "-o",
-        "--out",
-        type=as_path,
-        required=True,
-        help=f"a file ending in {', '.join(ENCODERS)}; for several pictures a folder of mp4",
-    )
-    command.add_argument("--model", default="auto", help=f"auto, {', '.join(MODELS)}, …")
-    command.add_argument("--memory", default="auto", help=f"auto, {', '.join(PRESETS)}")
-    command.add_argument("--device", help="cuda, cuda:1, mps or cpu; by default the best there is")
-    command.add_argument("--seed", type=int, help="drawn, and recorded, if not given")
-    command.add_argument("--how", default="crop", help="crop, pad or stretch to the frame")
-    command.add_argument(
-        "--focus",
-        type=_point,
-        default=(0.5, 0.5),
-        metavar="X,Y",
-        help="what a crop keeps in view, as fractions",
-    )
-    command.add_argument("--guidance", default="linear", choices=GUIDANCE_SHAPES)
-    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
-    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
-    for name, limit in LIMITS.items():
-        default = "from the model" if defaults[name] is None else f"{defaults[name]:g}"
-        command.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=limit.kind,
-            metavar=limit.kind.__name__.upper(),
-            help=f"{limit.low:g}–{limit.high:g}; default {default}",
-        )
-    command.set_defaults(run=animate_pictures)
-
-    command = commands.add_parser(
-        "rerun", help="make a saved clip again, and say if it is the same"
-    )
-    command.add_argument(
-        "clip", type=as_path, metavar="CLIP", help="a video, or a folder of frames"
-    )
-    command.add_argument("--image", help="its picture, where that is not beside it")
-    command.add_argument(
-        "--model", help="the model, where the recipe does not name one of svdkit's"
-    )
-    command.add_argument("-o", "--out", type=as_path, help="where to save what comes out")
-    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
-    command.set_defaults(run=rerun_clip)
-
-    command = commands.add_parser("doctor", help="say what is right and wrong with this machine")
-    command.set_defaults(run=examine)
-
-    command = commands.add_parser("models", help="list the models, and what one may do with them")
-    command.set_defaults(run=list_models)
-    return parser
-
-
-def _point(text: str) -> tuple[float, float]:
-    try:
-        x, y = map(float, text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no point; give X,Y like 0.5,0.2") from error
-    return x, y
-
-
 def _pictures(images: list[str]) -> list[str | Path]:
     """List the pictures named, those in folders by name; web addresses stay what they are."""
     found: list[str | Path] = [image for image in images if is_address(image)]
@@ -256,6 +180,7 @@ def _pictures(images: list[str]) -> list[str | Path]:
             found.append(image)
             continue
         files = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
+        files = [file for file in files if file.is_file() and not file.name.startswith(".")]
         inside = [file for file in files if not _is_by_product(file)]
         if not inside:
             raise ValueError(
@@ -292,3 +217,12 @@ def _targets(pictures: list[str | Path], out: Path) -> list[Path]:
     if same:
         raise ValueError(f"Several pictures would become {same[0]!r}; rename one of them.")
     return targets
+
+
+COMMANDS = {
+    "demo": demo,
+    "animate": animate_pictures,
+    "rerun": rerun_clip,
+    "doctor": examine,
+    "models": list_models,
+}

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from . import files, video
-from .frames import checked_frames, frozen, sha256_of_frames, size_of
+from .frames import check_size, checked_frames, frozen, sha256_of_frames, size_of
 from .images import open_image
+from .notes import plain_recipe, steps_of
 from .paths import as_path
-from .storage import plain_recipe, steps_of
 from .tweening import tweened
 
 DISPLAY_SIDE = 448  # small clips are shown enlarged to about this many pixels
@@ -74,6 +74,8 @@ class Clip:
         """
         if isinstance(which, slice):
             start, stop, step = which.indices(len(self))
+            if not range(start, stop, step):
+                raise ValueError(f"{which} picks none of the {len(self)} frames.")
             return self._edited(self.frames[which], "slice", start=start, stop=stop, step=step)
         return Image.fromarray(self.frames[operator.index(which)])
 
@@ -142,6 +144,7 @@ class Clip:
         """
         if isinstance(times, bool) or not isinstance(times, (int, np.integer)) or times < 1:
             raise ValueError(f"times is {times!r}; a whole number from 1 is needed, 2 plays twice.")
+        check_size(min(times, 10**9) * len(self), *self.frames.shape[1:3])
         frames = np.tile(self.frames, (times, 1, 1, 1))
         return self._edited(frozen(frames), "repeat", times=int(times))
 
@@ -159,6 +162,7 @@ class Clip:
                 f"fps is {fps:g}, and the clip plays at {self.fps:g} already; smoothing takes a "
                 f"higher rate, like {2 * self.fps:g}. at(fps=…) changes the playback alone."
             )
+        check_size(len(self) * fps / self.fps, *self.frames.shape[1:3])
         frames = tweened(self.frames, self.fps, fps)
         return self._edited(frozen(frames), "smooth", fps=fps, from_fps=self.fps).at(fps)
 

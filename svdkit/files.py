@@ -1,7 +1,8 @@
 """Frames and how they were made ⇄ the files of one clip."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,15 @@ from . import __version__, video
 from .frames import checked_frames
 from .images import open_image
 from .metadata import MADE_BY_AI, png_metadata, read_metadata, with_metadata
+from .notes import ABOUT_THE_FILE, check_about, plain_recipe, steps_of
 from .paths import shown
-from .storage import ABOUT_THE_FILE, Bundle, check_about, fingerprint, steps_of
+from .storage import Bundle, fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+INSIDE = ("fps", "frames")  # what a file can say of itself, without knowing what is beside it
 Contents = tuple["np.ndarray", float, dict[str, Any], tuple["Image.Image", ...]]
 
 
@@ -53,8 +56,9 @@ def write(
             draft.path.write_bytes(with_metadata(encoded, suffix, about))
         else:
             draft.path.mkdir()
+            note = png_metadata(about)
             for number, frame in enumerate(frames):
-                Image.fromarray(frame).save(draft.frame(number), pnginfo=png_metadata(about))
+                Image.fromarray(frame).save(draft.frame(number), pnginfo=note)
         for number, picture in enumerate(pictures):
             picture.save(draft.picture(number))
         about["file"] |= {"pictures": len(pictures), "sha256": draft.fingerprints()}
@@ -65,7 +69,8 @@ def write(
 def read(path: Path) -> Contents:
     """Read what `write` wrote, or any video: its frames, playback fps, recipe and pictures.
 
-    What stands beside a video goes before what stands inside it; a video of others has neither.
+    What stands beside a video goes before what stands inside it; a video of others has neither. A
+    picture that is lost or broken is left out: the clip is there without it.
 
     >>> import numpy as np, tempfile
     >>> path = Path(tempfile.mkdtemp(), "dark.webp")
@@ -86,9 +91,8 @@ def read(path: Path) -> Contents:
     _, height, width = file.get("frames", frames.shape[:3])
     frames = frames[:, :height, :width]  # a video of odd size is stored one pixel larger
     recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
-    pictures = [bundle.picture(number) for number in range(file.get("pictures", 0))]
-    _check_there(pictures, bundle)
-    return frames, file.get("fps", fps), recipe, tuple(map(open_image, pictures))
+    files = (bundle.picture(number) for number in range(file.get("pictures", 0)))
+    return frames, file.get("fps", fps), recipe, tuple(_readable(files))
 
 
 def _frames(bundle: Bundle, file: dict[str, Any]) -> tuple["np.ndarray", float]:
@@ -114,10 +118,18 @@ def _embedded(bundle: Bundle, frames: "np.ndarray") -> dict[str, Any]:
     about = read_metadata(bundle.frame(0) if bundle.is_folder else bundle.path)
     try:
         check_about(about)
-    except ValueError:
+        plain_recipe({key: value for key, value in about.items() if key not in ABOUT_THE_FILE})
+    except (ValueError, TypeError):
         return {}
-    size = about.get("file", {}).get("frames")
-    return about if size and _are(frames, *size) else {}
+    facts = {key: value for key, value in about.get("file", {}).items() if key in INSIDE}
+    size = facts.get("frames")
+    return about | {"file": facts} if size and _are(frames, *size) else {}
+
+
+def _readable(files: Iterable[Path]) -> Iterator["Image.Image"]:
+    for file in files:
+        with suppress(OSError, ValueError):
+            yield open_image(file)
 
 
 def _are(frames: "np.ndarray", count: int, height: int, width: int) -> bool:

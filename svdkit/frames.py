@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
+MOST_BYTES = 4e9  # of frames: what an edit may make of a clip
+
 
 def checked_frames(frames: "np.ndarray | Iterable[Image.Image]") -> np.ndarray:
     """Take an array of frames, or a list of pictures, as an array that cannot be written to.
@@ -31,6 +33,21 @@ def checked_frames(frames: "np.ndarray | Iterable[Image.Image]") -> np.ndarray:
         )
     # a clip is a value: what the caller does with the array later is not ours
     return frames if _is_frozen(frames) else frozen(frames.copy())
+
+
+def check_size(count: float, height: int, width: int) -> None:
+    """Make sure that so many frames of this size can be made without filling the memory.
+
+    >>> check_size(100_000, 576, 1024)
+    Traceback (most recent call last):
+    ValueError: 100000 frames of 576×1024 take 177 GB; a clip takes 4 GB at most.
+    """
+    size = count * height * width * 3
+    if not size <= MOST_BYTES:
+        raise ValueError(
+            f"{count:.0f} frames of {height}×{width} take {size / 1e9:.3g} GB; a clip takes "
+            f"{MOST_BYTES / 1e9:g} GB at most."
+        )
 
 
 def frozen(frames: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .images import ImageLike, check_fit, crop_box, fit, natural_frame, open_image
 from .models import MODELS, Model
-from .pipelines import find, origin_of
+from .origins import origin_of
+from .pipelines import find
 from .settings import Settings
 
 if TYPE_CHECKING:

@@ -131,7 +131,7 @@ def check_fit(how: str, focus: tuple[float, float]) -> None:
         raise ValueError(f"how is {how!r}; it is one of {', '.join(FIT_WAYS)}.")
     try:
         x, y = (float(f) for f in focus)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         x = y = math.nan
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise ValueError(f"focus is {focus!r}; it is (x, y) in fractions 0–1, like (0.5, 0.3).")
@@ -158,6 +158,8 @@ def natural_frame(
 
 def _of_path(source: Any, at: float | None) -> "Image.Image":
     name = str(source)
+    if isinstance(source, str) and not name.strip():
+        raise ValueError("The path is empty; give the path of a picture, for instance 'kite.jpg'.")
     if isinstance(source, str) and "://" in name[:16]:
         raise ValueError(
             f"{shown_address(name)} is no address that svdkit opens; http and https are, or save "

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from .kinds import READERS, kind_of
+from .notes import json_in
 from .paths import shown
-from .video import find_ffmpeg
+from .video import find_ffmpeg, reading
 
 # https://cv.iptc.org/newscodes/digitalsourcetype/: media created by a trained model
 MADE_BY_AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -84,11 +86,12 @@ def read_metadata(path: Path) -> dict[str, Any]:
     >>> read_metadata(Path("nowhere.mp4"))
     {}
     """
-    pillows = path.suffix.lower() in (".gif", ".webp", ".png")
     try:
-        note = _note_of_picture(path) if pillows else _note_of_video(path)
-        about = json.loads(note) if note else {}
-    except (OSError, ValueError, SyntaxError, RecursionError, subprocess.SubprocessError):
+        with path.open("rb") as stream:
+            kind = kind_of(stream.read(4096))
+        note = _note_of_video(path, kind) if kind in READERS else _note_of_picture(path)
+        about = json_in(note) if note else {}
+    except Exception:  # whatever Pillow, ffmpeg or json meet there, it is no note of ours
         return {}
     return about if isinstance(about, dict) and "svdkit" in about else {}
 
@@ -179,8 +182,8 @@ def _note_of_picture(path: Path) -> str | None:
     return html.unescape(found[1]) if found else None
 
 
-def _note_of_video(path: Path) -> str | None:
-    command = [find_ffmpeg(), "-v", "error", "-nostdin", "-i", f"file:{path.resolve()}"]
+def _note_of_video(path: Path, kind: str) -> str | None:
+    command = [find_ffmpeg(), "-v", "error", "-nostdin", *reading(path, kind)]
     run = subprocess.run(
         [*command, "-f", "ffmetadata", "-"], capture_output=True, timeout=SECONDS, check=False
     )

@@ -182,7 +182,7 @@ def licence(name: str) -> Licence:
     MIT
       You may: use it for anything, like svdkit itself.
     """
-    model = find_model(name)
+    model = find_model(name) if isinstance(name, str) else None
     if model is None:
         raise ValueError(
             f"{name!r} is no model of MODELS, whose licences svdkit knows."

@@ -15,6 +15,8 @@ def as_path(path: str | os.PathLike) -> Path:
         raise TypeError(f"{path!r} is no path; give a str or a pathlib.Path, like 'kite.mp4'.")
     if not os.fspath(path):
         raise ValueError("The path is empty; give one like 'kite.mp4'.")
+    if re.match("https?://", str(path), re.IGNORECASE):
+        raise ValueError("A web address is no path; save what is there, and give its path.")
     return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
 
 

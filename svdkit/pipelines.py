@@ -6,8 +6,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from . import hub
 from .architectures import build
@@ -22,6 +22,7 @@ from .memory import (
     preset_for,
 )
 from .models import MODELS, Model, did_you_mean, find_model
+from .origins import Origin, origin_of, remember
 from .paths import as_path, shown
 from .upstream import dtype_argument, feature_extractor, import_diffusers
 
@@ -30,20 +31,8 @@ if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
 
 AUTO_MODEL = "svd-xt"
+HUB_PAGES = "https://huggingface.co/"  # people copy a checkpoint's address from the browser
 ADDRESS = re.compile(r"[A-Za-z0-9](?!.*(--|\.\.))[\w.-]*/[A-Za-z0-9][\w.-]*")  # owner/name
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What is known of where a pipeline came from."""
-
-    name: str
-    model: Model | None = None
-    """Its row of MODELS, if it is one of them."""
-    source: str = "unknown"
-    """Where its weights are from: hub, folder, random or unknown."""
-    revision: str | None = None
-    preset: Preset | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class _Kept:
 
 
 _kept: dict[str, _Kept] = {}  # by device: one pipeline resides on each
-_origins: "WeakKeyDictionary[Any, Origin]" = WeakKeyDictionary()
+_loading = RLock()  # two loads at once get in each other's way inside accelerate
 _licences_told: set[str] = set()
 
 
@@ -83,7 +72,25 @@ def load(
     if weights not in (None, "random"):
         raise ValueError(f"weights is {weights!r}; it is None (the trained ones) or 'random'.")
     dtype = pick_dtype(dtype, device)
+    with _loading:
+        return _loaded(name, memory, device, dtype, weights)
+
+
+def unload() -> None:
+    """Give the memory of every kept pipeline back.
+
+    >>> unload()
+    """
+    for device in list(_kept):
+        _make_room(device)
+
+
+def _loaded(
+    name: Any, memory: str, device: str, dtype: "torch.dtype", weights: str | None
+) -> "StableVideoDiffusionPipeline":
     asked = (memory, device, dtype, weights)
+    if isinstance(name, str):
+        name = name.removeprefix(HUB_PAGES)
     if name == "auto":
         name, why = _auto(device, asked)
         print(f"auto: {name}, because {why}.")
@@ -109,42 +116,17 @@ def load(
         pipeline = build(row, dtype=dtype, device=device if straight else "cpu")
     _place(pipeline, preset, device)
     _kept[device] = _Kept(what, asked, pipeline)
-    _origins[pipeline] = Origin(
+    origin = Origin(
         name=row.name if row else folder.name if folder else str(name),
         model=row,
         source="random" if random else "folder" if folder else "hub",
         revision=checkpoint.revision if checkpoint else None,
         preset=preset,
     )
+    remember(pipeline, origin)
     if checkpoint and row:
         _tell_licence(row)
     return pipeline
-
-
-def unload() -> None:
-    """Give the memory of every kept pipeline back.
-
-    >>> unload()
-    """
-    for device in list(_kept):
-        _make_room(device)
-
-
-def origin_of(pipeline: "StableVideoDiffusionPipeline") -> Origin:
-    """Say what is known of a pipeline: all, if `load` made it, else the name it calls itself.
-
-    >>> origin_of(load("tiny", device="cpu")).name
-    'tiny'
-    """
-    if pipeline in _origins:
-        return _origins[pipeline]
-    name = str(getattr(pipeline.config, "_name_or_path", "") or type(pipeline).__name__)
-    row = find_model(name)
-    if row:
-        return Origin(row.name, row)
-    # a folder of the user's own is named without the path to it, which is nobody's business
-    is_path = os.path.isabs(name) or os.path.exists(name)
-    return Origin(os.path.basename(name.rstrip("/\\")) if is_path else name)
 
 
 def _read(checkpoint: hub.Checkpoint, dtype: "torch.dtype") -> "StableVideoDiffusionPipeline":
@@ -203,8 +185,9 @@ def find(name: Any) -> tuple[Model | None, Path | None]:
     >>> find("svd-xt")[0].num_frames
     25
     """
-    if isinstance(name, str) and name == "auto":
-        name, _ = _auto(pick_device())
+    if isinstance(name, str):
+        name = name.removeprefix(HUB_PAGES)
+        name = _auto(pick_device())[0] if name == "auto" else name
     if not isinstance(name, (str, os.PathLike)) or not str(name):
         raise TypeError(f"{name!r} is no model; give a name ({', '.join(MODELS)}) or a path.")
     text = str(name)

@@ -12,9 +12,9 @@ from . import video
 from .clips import Clip
 from .frames import psnr, sha256_of_frames, size_of
 from .images import ImageLike
+from .notes import steps_of
 from .paths import as_path, shown
 from .replay import Missing, Replay
-from .storage import steps_of
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -75,44 +75,57 @@ def rerun(
     True
     """
     path = as_path(path)
+    if path.suffix == ".json" and path.with_suffix("").is_file():
+        path = path.with_suffix("")  # the recipe beside a video means the video
     saved = Clip.open(path)
     try:
         if not saved.recipe:
             raise Missing(f"{shown(path)!r} has no recipe, neither inside it nor beside it")
         replay = Replay(saved.recipe, saved.inputs, image, pipeline, progress)
+        size = replay.size()
+        if size != saved.frames.shape[:3]:
+            wanted = f"{size[0]} frames of {size[1]}×{size[2]}"
+            held = f"{len(saved)} frames of {size_of(saved.frames)}"
+            return Rerun(None, f"differs: the recipe makes {wanted}, and the file holds {held}.")
         clip = replay.clip().at(saved.fps)
     except Missing as missing:
-        return Rerun(None, f"missing: {missing}.")
+        return Rerun(None, f"missing: {str(missing).rstrip('.')}.")
     return _compared(saved, clip, path, tuple(replay.changes))
 
 
 def _compared(saved: Clip, clip: Clip, path: Path, changes: Sequence[str]) -> Rerun:
     """Judge the new clip by the recorded hash, and tell what coding lost from what changed."""
-    because = f": {'; '.join(changes)}" if changes else ", and nothing recorded says why"
-    if saved.frames.shape != clip.frames.shape:
-        new, old = (f"{len(c)} frames of {size_of(c.frames)}" for c in (clip, saved))
-        verdict = f"differs: it gives {new}, and the file holds {old}{because}."
-        return Rerun(clip, verdict, None, changes)
     told = steps_of(saved.recipe)[-1].get("outcome", {}).get("frames_sha256")
     near, coded = psnr(saved.frames, clip.frames), _coding_loss(clip, path)
-    if sha256_of_frames(clip.frames) != told and near < math.inf:
-        coding = f" ({coded:.1f} dB by its coding alone)" if coded < math.inf else ""
-        verdict = f"differs by {near:.1f} dB from the file's own frames{coding}{because}."
-        return Rerun(clip, verdict, near, changes)
-    verdict = "identical: every frame is as it was recorded"
-    if near < coded - SLACK:
-        verdict += (
-            f"; but the file's own frames are {near:.1f} dB from them, and its coding loses only "
-            f"{coded:.1f}: the file was changed since"
-        )
-    elif near < math.inf:
-        verdict += f"; the file itself is {near:.1f} dB from them, which its coding loses"
+    known = coded is not None
+    if sha256_of_frames(clip.frames) == told:
+        verdict = "identical: every frame is as it was recorded"
+        if known and near < coded - SLACK:
+            lost = f"only {coded:.1f}" if coded < math.inf else "nothing"
+            verdict += (
+                f"; but the file's own frames are {near:.1f} dB from them, and its coding loses "
+                f"{lost}: the file was changed since"
+            )
+        elif near < math.inf:
+            verdict += f"; the file itself is {near:.1f} dB from them"
+            verdict += ", which its coding loses" if known else ""
+    elif near == math.inf:
+        verdict = "identical: every frame is as in the file, though the recipe records others"
+    else:
+        coding = f" ({coded:.1f} dB by its coding alone)" if known and coded < math.inf else ""
+        because = f": {'; '.join(changes)}" if changes else ", and nothing recorded says why"
+        verdict = f"differs by {near:.1f} dB from the file's own frames{coding}{because}"
     return Rerun(clip, f"{verdict}.", near, changes)
 
 
-def _coding_loss(clip: Clip, path: Path) -> float:
-    """Measure in dB how far a file of this kind is from the frames that are put into it."""
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix not in video.ENCODERS:
+def _coding_loss(clip: Clip, path: Path) -> float | None:
+    """Measure in dB how far a file of this kind is from the frames that are put into it.
+
+    None where svdkit does not write such files, and cannot know.
+    """
+    if path.is_dir():
         return math.inf
-    return psnr(video.coded(clip.frames, clip.fps, suffix), clip.frames)
+    suffix = path.suffix.lower()
+    if suffix not in video.ENCODERS:
+        return None
+    return psnr(video.coded(clip.frames, 10, suffix), clip.frames)  # at whatever rate

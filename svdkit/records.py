@@ -11,7 +11,7 @@ import numpy as np
 from . import __version__
 from .frames import sha256_of_frames
 from .models import MODELS
-from .pipelines import origin_of
+from .origins import origin_of
 from .settings import Settings
 from .upstream import import_diffusers
 
@@ -110,6 +110,7 @@ def _fingerprint_of_weights(pipeline: Any) -> str | None:
 
     parts = (pipeline.unet, pipeline.vae, pipeline.image_encoder)
     named = [pair for part in parts for pair in part.named_parameters()]
+    named = [(name.removeprefix("_orig_mod."), weight) for name, weight in named]  # torch.compile's
     if any(weight.is_meta for _, weight in named):
         return None
     samples = [

@@ -163,9 +163,9 @@ def _checked(name: str, value: Any, limit: Limit) -> Any:
         number = None
     if number is None:
         kind = "a whole number" if limit.kind is int else "a number"
-        raise TypeError(f"{name} is {value!r}; it is {kind}, {allowed}. {limit.cure}")
+        raise TypeError(f"{name} is {value!r:.60}; it is {kind}, {allowed}. {limit.cure}")
     if not limit.low <= number <= limit.high:  # so written, it refuses NaN too
-        raise ValueError(f"{name} is {value}; {allowed} is allowed. {limit.cure}")
+        raise ValueError(f"{name} is {value!s:.40}; {allowed} is allowed. {limit.cure}")
     if limit.kind is int and number != int(number):
         raise ValueError(f"{name} is {value}; a whole number is needed. Try {round(number)}.")
     return limit.kind(number)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .kinds import READERS, kind_of
 from .paths import shown
-from .video import find_ffmpeg
-from .web import looks_like_a_page
+from .video import find_ffmpeg, reading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,68 +22,7 @@ TIMED = ("GIF", "WEBP", "PNG", "AVIF", "FLI")  # Pillow's formats whose frames h
 PAGED = ("TIFF", "DCX")  # what other formats count are previews, layers and other sizes
 UNTIMED_MS = 100  # how long browsers show a frame that says nothing
 FFMPEG_SECONDS = 60
-# ffmpeg's reader for each kind of video, told by content and forced upon ffmpeg: left to guess, it
-# takes text for playlists, which lead on to other files
-READERS = {
-    "MP4": "mov",
-    "Matroska": "matroska",
-    "AVI": "avi",
-    "MPEG-TS": "mpegts",
-    "MPEG-PS": "mpeg",
-    "MPEG": "mpegvideo",
-    "FLV": "flv",
-    "WMV": "asf",
-    "Ogg": "ogg",
-}
-STARTS = {
-    b"\x1aE\xdf\xa3": "Matroska",
-    b"\x00\x00\x01\xba": "MPEG-PS",
-    b"\x00\x00\x01\xb3": "MPEG",
-    b"FLV\x01": "FLV",
-    b"0&\xb2u\x8ef\xcf\x11": "WMV",
-    b"OggS": "Ogg",
-    b"%PDF-": "a PDF document",
-    b"%!PS": "a PostScript drawing",
-    b"\xc5\xd0\xd3\xc6": "a PostScript drawing",
-    b"\xff\n": "a JPEG XL picture",
-    b"\x00\x00\x00\x0cJXL \r\n\x87\n": "a JPEG XL picture",
-    b"#EXTM3U": "a playlist",
-    b"ffconcat": "a playlist",
-}
-HEIF_BRANDS = set(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 STILL = ("-map", "0:V:0", "-f", "image2", "-c:v", "ppm", "-pix_fmt", "rgb24", "-update", "1")
-ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # QuickTime's, before ftyp was
-
-
-def kind_of(start: bytes) -> str:
-    """Tell from its first bytes what a file is, where Pillow is not the one to open it.
-
-    >>> kind_of(b"....ftypheic...."), kind_of(b"FLV..."), kind_of(b"GIF89a")
-    ('HEIF', '', '')
-    """
-    for magic, kind in STARTS.items():
-        if start.startswith(magic):
-            return kind
-    if start[4:8] == b"ftyp":
-        table = start[8 : int.from_bytes(start[:4])]
-        brands = {table[i : i + 4] for i in range(0, len(table), 4)}
-        if brands & {b"avif", b"avis"}:
-            return "AVIF"
-        if start[8:11] == b"crx":
-            return "a camera's raw photo"
-        return "HEIF" if brands & HEIF_BRANDS else "MP4"
-    if start[4:8] in ATOMS:
-        return "MP4"
-    if start[:4] == b"RIFF" and start[8:12] == b"AVI ":
-        return "AVI"
-    for first, length in ((0, 188), (4, 192)):  # packets; cameras put a time before each
-        packets = start[first::length]
-        if len(packets) > 2 and set(packets) == {0x47}:
-            return "MPEG-TS"
-    if looks_like_a_page(start):
-        return "a web page"
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return "a drawing (SVG)" if text.startswith(b"<") and b"<svg" in text else ""
 
 
 def picture_in(file: Any, name: str, word: str, at: float | None = None) -> "Image.Image":
@@ -268,11 +207,9 @@ def _ffmpeg(path: Path, kind: str, name: str, start: str = "0", write: tuple = (
         raise ValueError(
             f"{name} is a video, and there is no ffmpeg; pip install imageio-ffmpeg."
         ) from error
-    read = ("-format_whitelist", READERS[kind], "-f", READERS[kind], "-ss", start)
-    read += ("-protocol_whitelist", "file,pipe", "-max_pixels", str(2**27))
     file = f"file:{path.resolve()}"
     for every_frame in (("-fps_mode", "passthrough"), ("-vsync", "0")):  # new ffmpegs, and old
-        command = [program, "-nostdin", "-hide_banner", *read, "-i", file]
+        command = [program, "-nostdin", "-hide_banner", "-ss", start, *reading(path, kind)]
         command += [*every_frame, *write] if write else []
         try:
             run = subprocess.run(command, capture_output=True, check=False, timeout=FFMPEG_SECONDS)

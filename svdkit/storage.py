@@ -5,100 +5,21 @@ Beside `kite.mp4` stand `kite.mp4.json` and `kite.mp4.input.png`; a folder of fr
 """
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .notes import check_about, json_in
 from .paths import shown
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
 # What a clip's files are called, after the name of a video, or inside a folder of frames
 VIDEO_PARTS = re.compile(r"(\.input(-\d+)?\.png)?")
 FOLDER_PARTS = re.compile(r"frame_\d{4,}\.png|input(-\d+)?\.png")
-ABOUT_THE_FILE = (
-    "svdkit",
-    "file",
-    "digital_source_type",
-)  # what a recipe's file says besides the recipe
-# What it must say of the file, if it says it at all: it may have come from anywhere.
-SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "fps": (lambda fps: type(fps) in (int, float) and 0 < fps <= 1000, "a number, 0–1000"),
-    "frames": (
-        lambda size: (
-            isinstance(size, list) and [type(side) for side in size] == [int] * 3 and min(size) > 0
-        ),
-        "[frames, height, width]",
-    ),
-    "pictures": (lambda count: type(count) is int and 0 <= count < 1000, "a small number"),
-    "sha256": (
-        lambda files: isinstance(files, dict) and all(type(sha) is str for sha in files.values()),
-        "a fingerprint for each file",
-    ),
-}
-
-
-def plain_recipe(recipe: Any) -> dict[str, Any]:
-    """Copy a recipe, and make sure that it can be written beside a clip and read back.
-
-    >>> plain_recipe({"request": {"seed": 7}})
-    {'request': {'seed': 7}}
-    """
-    try:
-        plain = json.loads(json.dumps(recipe or {}, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"A recipe is a dict of plain JSON values: {error}.") from error
-    check_steps(plain)
-    if set(plain) & set(ABOUT_THE_FILE):
-        names = ", ".join(ABOUT_THE_FILE)
-        raise ValueError(f"A recipe has no {names} of its own: {recipe!s:.60}")
-    return plain
-
-
-def check_steps(recipe: Any) -> None:
-    """Make sure that a recipe is a dict whose steps, if it has them, are a list of dicts.
-
-    >>> check_steps({"steps": 7})
-    Traceback (most recent call last):
-    ValueError: A recipe is a dict, its steps a list of dicts; this is {'steps': 7}.
-    """
-    steps = recipe.get("steps", [recipe]) if isinstance(recipe, dict) else None
-    if not isinstance(steps, list) or not all(map(_is_step, steps)):
-        raise ValueError(f"A recipe is a dict, its steps a list of dicts; this is {recipe!s:.60}.")
-
-
-def _is_step(step: Any) -> bool:
-    parts = ("request", "outcome")
-    return isinstance(step, dict) and all(isinstance(step.get(part, {}), dict) for part in parts)
-
-
-def steps_of(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """List the steps of a recipe, oldest first: a recipe of one step is that step itself.
-
-    >>> len(steps_of({"request": {}, "outcome": {}}))
-    1
-    """
-    return recipe.get("steps", [recipe] if recipe else [])
-
-
-def check_about(about: Any) -> None:
-    """Make sure that what is written about a clip, which may come from anywhere, has its shape.
-
-    >>> check_about({"file": {"fps": "fast"}})
-    Traceback (most recent call last):
-    ValueError: It says fps 'fast', which should be a number, 0–1000
-    """
-    check_steps(about)
-    file = about.get("file", {})
-    if not isinstance(file, dict):
-        raise ValueError(f"Its file is {file!r:.40}")
-    for key, (is_right, wanted) in SHAPES.items():
-        if key in file and not is_right(file[key]):
-            raise ValueError(f"It says {key} {file[key]!r:.40}, which should be {wanted}")
 
 
 class Bundle:
@@ -146,7 +67,8 @@ class Bundle:
         """
         away = "; move it away to open the clip without its recipe."
         try:
-            about = json.loads(self.recipe.read_text(encoding="utf-8-sig"))
+            text = self.recipe.read_text(encoding="utf-8-sig")
+            about = json_in(text)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (ValueError, OSError, RecursionError) as error:
@@ -199,8 +121,7 @@ class Bundle:
         An error, or an interrupt, leaves everything as it was.
         """
         self.check_free(frames=frames, pictures=pictures, overwrite=overwrite)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=self.path.parent) as folder:
+        with _workshop(self.path.parent) as folder:
             draft = Bundle(Path(folder, "new", self.path.name))
             draft.path.parent.mkdir()
             yield draft
@@ -260,6 +181,17 @@ class Bundle:
 
     def _beside(self, name: str) -> Path:
         return self._place(name if self.is_folder else f".{name}")
+
+
+def _workshop(parent: Path) -> tempfile.TemporaryDirectory:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=".saving-", dir=parent)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{shown(parent)!r} cannot be written to ({error.strerror}); choose another folder.",
+        ) from error
 
 
 def fingerprint(file: Path) -> str | None:

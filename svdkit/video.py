@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .kinds import READERS, kind_of
 from .paths import shown
 
 if TYPE_CHECKING:
@@ -72,10 +73,15 @@ def decode(path: Path) -> tuple["np.ndarray", float]:
     >>> len(frames), fps
     (3, 10.0)
     """
-    pillows = path.suffix.lower() in (".gif", ".webp")
     try:
-        return _decode_with_pillow(path) if pillows else _decode_with_ffmpeg(path)
-    except (OSError, ValueError) as error:
+        with path.open("rb") as stream:
+            kind = kind_of(stream.read(4096))
+        if kind in READERS:
+            return _decode_with_ffmpeg(path, kind)
+        if kind:
+            raise ValueError(f"it is {kind}")
+        return _decode_with_pillow(path)
+    except Exception as error:  # of damaged files Pillow raises whatever it meets
         raise ValueError(f"{shown(path)!r} is no video that can be read: {shown(error)}") from error
 
 
@@ -156,6 +162,17 @@ def scaled(frames: "np.ndarray", factor: float) -> "np.ndarray":
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
+def reading(path: Path, kind: str) -> tuple[str, ...]:
+    """Give ffmpeg's options for reading one local file of a kind, which may lead to no other.
+
+    >>> reading(Path("kite.mp4"), "MP4")[:2]
+    ('-format_whitelist', 'mov')
+    """
+    reader = ("-format_whitelist", READERS[kind], "-f", READERS[kind])
+    reader += ("-protocol_whitelist", "file,pipe", "-max_pixels", str(2**27))
+    return (*reader, "-i", f"file:{path.resolve()}")  # a name like 12:30.mp4 would be a protocol
+
+
 def find_ffmpeg() -> str:
     """Find the ffmpeg that writes the videos: the system's, or the one of imageio-ffmpeg.
 
@@ -212,15 +229,14 @@ def _decode_with_pillow(path: Path) -> tuple["np.ndarray", float]:
     return np.stack(frames), round(1000 * len(frames) / (milliseconds or 100 * len(frames)), 2)
 
 
-def _decode_with_ffmpeg(path: Path) -> tuple["np.ndarray", float]:
+def _decode_with_ffmpeg(path: Path, kind: str) -> tuple["np.ndarray", float]:
     """Have ffmpeg write every frame as a PPM picture, whose header tells its size."""
     import numpy as np
 
     # not mediapy.read_video: it passes -vsync, which ffmpeg 9 no longer knows
-    source = f"file:{path.resolve()}"  # a name like 12:30.mp4 would be a protocol
     pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
     for every_frame in (("-fps_mode", "passthrough"), ("-vsync", "0")):  # new ffmpegs, and old
-        command = [find_ffmpeg(), "-nostdin", "-i", source, *every_frame, *pictures]
+        command = [find_ffmpeg(), "-nostdin", *reading(path, kind), *every_frame, *pictures]
         run = subprocess.run(command, capture_output=True, check=False)
         if b"Unrecognized option" not in run.stderr:
             break

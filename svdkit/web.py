@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
+from .kinds import looks_like_a_page
+
 MAX_BYTES = 100_000_000
 MAX_SECONDS = 60  # in all
 READ_SECONDS = 10  # for a connection, and for each wait on an answer
@@ -244,16 +246,6 @@ class _Handler(urllib.request.HTTPHandler):
     def _connection(self, kind: type, request: urllib.request.Request) -> Any:
         through_proxy = request.host != urlsplit(request.full_url).netloc
         return partial(kind, visit=self.visit, through_proxy=through_proxy)
-
-
-def looks_like_a_page(data: bytes) -> bool:
-    """Tell whether bytes are the start of a web page.
-
-    >>> looks_like_a_page(b"\\n<!DOCTYPE html><title>Kites</title>")
-    True
-    """
-    start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script"))
 
 
 def _is_public(host: str) -> bool:

@@ -201,3 +201,28 @@ def test_a_web_address_names_its_clip(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert "http://127.0.0.1:9/photos/kite.jpg is in a private network" in told
     assert "secret" not in told
+
+
+def test_a_clip_can_be_made_again_into_a_folder_of_frames(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    made.save("kite.mp4")
+    assert main(["rerun", "kite.mp4", "-o", "frames"]) == 0
+    assert len(list((tmp_path / "frames").glob("frame_*.png"))) == len(made)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("", "The path is empty"), ("https://a.b/c.mp4", "A web address is no path")]
+)
+def test_what_is_no_path_is_told(capsys, path, said):
+    with pytest.raises(SystemExit):
+        main(["rerun", path])
+    assert said in capsys.readouterr().err
+
+
+def test_hidden_files_and_folders_are_no_pictures(tmp_path, picture, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "z.jpg").mkdir(parents=True)
+    picture.save(tmp_path / "in" / ".hidden.png")
+    picture.save(tmp_path / "in" / "kite.png")
+    assert main(["animate", "in", "-o", "out", "--model", "tiny", *QUICK]) == 0
+    assert [file.name for file in (tmp_path / "out").glob("*.mp4")] == ["kite.mp4"]

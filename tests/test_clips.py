@@ -448,12 +448,32 @@ def test_a_recipe_edited_by_hand_is_told(clip, tmp_path, edit_json, changes, sai
         sk.Clip.open(saved)
 
 
-@pytest.mark.parametrize("broken", ["frame_0001.png", "input.png"])
-def test_a_damaged_frame_or_picture_is_told(made, tmp_path, broken):
+def test_a_damaged_frame_is_told(made, tmp_path):
     made.save(tmp_path / "kite")
-    (tmp_path / "kite" / broken).write_text("no picture")
-    with pytest.raises(ValueError, match=broken):
+    (tmp_path / "kite" / "frame_0001.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"frame_0001\.png"):
         sk.Clip.open(tmp_path / "kite")
+
+
+def test_a_video_is_what_its_content_says_and_leads_to_no_other_file(clip, tmp_path):
+    clip.save(tmp_path / "secret.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
+    with pytest.raises(ValueError, match="it is a playlist"):
+        sk.Clip.open(tmp_path / "list.mp4")
+    (tmp_path / "secret.mp4").rename(tmp_path / "renamed.webm")
+    assert len(sk.Clip.open(tmp_path / "renamed.webm")) == len(clip)
+
+
+def test_an_edit_that_would_fill_the_memory_is_refused(clip):
+    with pytest.raises(ValueError, match="4 GB at most"):
+        clip.repeat(10**9)
+    with pytest.raises(ValueError, match="4 GB at most"):
+        clip.at(0.001).smooth(1000)
+
+
+def test_a_slice_of_nothing_is_told(clip):
+    with pytest.raises(ValueError, match="picks none of the 6 frames"):
+        clip[3:3]
 
 
 def test_a_frame_that_is_missing_is_told(clip, tmp_path):

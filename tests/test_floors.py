@@ -7,18 +7,20 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
-    {"paths"},
+    {"paths", "kinds", "notes"},
     {"models", "frames", "arrays", "web", "video", "storage", "hub"}
     | {"upstream", "devices", "lending", "previews", "reports"},
     {"metadata", "tweening", "stills"},
     {"images"},
     {"files"},
     {"settings", "clips", "memory", "architectures"},
+    {"origins"},
     {"pipelines", "display", "metrics"},
     {"framing", "records"},
     {"animation"},
     set(),
-    {"replay", "health"},
+    {"edits", "health", "arguments"},
+    {"replay"},
     {"recipes"},
     {"cli"},
     {"__main__"},

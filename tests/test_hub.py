@@ -9,7 +9,7 @@ from small_hub import COMMIT, SmallHub
 
 import svdkit as sk
 from svdkit import hub
-from svdkit.pipelines import origin_of
+from svdkit.origins import origin_of
 
 REPO = "someone/small-svd"
 

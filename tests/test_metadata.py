@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import svdkit as sk
-from svdkit.metadata import MADE_BY_AI, read_metadata
-from svdkit.video import find_ffmpeg
+from svdkit.metadata import MADE_BY_AI, read_metadata, with_metadata
+from svdkit.video import encode, find_ffmpeg
 
 FORMATS = [".mp4", ".webm", ".gif", ".webp"]
 AWKWARD = {
@@ -128,3 +128,30 @@ def test_metadata_change_no_frame(made, tmp_path):
     for suffix in FORMATS:
         pair = [sk.Clip.open(c.save(tmp_path / f"{n}{suffix}")) for n, c in enumerate((bare, told))]
         assert (pair[0].frames == pair[1].frames).all()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"request": {"x": float("nan")}},
+        {"file": {"fps": 7, "frames": [6, 64, 112], "pictures": 5}},
+        {"file": {"fps": 7, "frames": [6, 64, 112], "sha256": {"": "0" * 64}}},
+    ],
+    ids=["not a number", "pictures", "hash"],
+)
+def test_a_file_that_lies_of_itself_opens(clip, tmp_path, suffix, lie):
+    file = tmp_path / f"lie{suffix}"
+    about = {"svdkit": "0.1.0", "file": {"fps": 7, "frames": [6, 64, 112]}} | lie
+    file.write_bytes(with_metadata(encode(clip.frames, 12, suffix), suffix, about))
+    opened = sk.Clip.open(file)
+    assert len(opened) == len(clip)
+    assert opened.inputs == ()
+
+
+def test_a_recipe_that_is_no_json_is_told_with_its_name(clip, tmp_path):
+    saved = clip.save(tmp_path / "kite.mp4")
+    beside = tmp_path / "kite.mp4.json"
+    beside.write_text(beside.read_text().replace('"fps": 12', '"fps": NaN'))
+    with pytest.raises(ValueError, match=r"kite.mp4.json' is no valid JSON \(NaN is no number"):
+        sk.Clip.open(saved)

@@ -11,7 +11,7 @@ import svdkit as sk
 from svdkit.architectures import build
 from svdkit.devices import pick_device, pick_dtype
 from svdkit.memory import fastest_preset
-from svdkit.pipelines import origin_of
+from svdkit.origins import origin_of
 
 
 @pytest.fixture(autouse=True)
@@ -246,3 +246,10 @@ def test_an_offloaded_pipeline_makes_the_same_clip(picture, preset):
     for _ in range(2):
         clip = sk.animate(picture, offloaded, height=64, width=112, progress=False, **settings)
         assert abs(clip.frames.astype(int) - wanted.frames).max() <= 1
+
+
+def test_an_address_copied_from_the_browser_means_the_model():
+    from svdkit.pipelines import find
+
+    page = "https://huggingface.co/stabilityai/stable-video-diffusion-img2vid"
+    assert find(page)[0] is sk.MODELS["svd"]

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import threading
 
 import pytest
 import torch
@@ -216,7 +218,7 @@ def test_an_edit_that_cannot_be_is_told(made, request_):
 
 def test_a_recipe_cannot_ask_for_ever_more_frames(made):
     steps = [made.recipe, *[{"request": {"edit": "boomerang"}}] * 30]
-    with pytest.raises(ValueError, match="20000 are allowed"):
+    with pytest.raises(ValueError, match="4 GB at most"):
         Replay({"steps": steps}, made.inputs, progress=False).clip()
 
 
@@ -230,3 +232,156 @@ def test_the_verdict_shows_as_text(saved, edit_json):
     assert "&lt;script&gt;" in shown
     assert "<script" not in shown
     assert "<video src=" in shown
+
+
+def test_a_picture_that_was_lost_or_broken_can_be_given(saved, tmp_path):
+    beside = tmp_path / "kite.mp4.input.png"
+    for harm in (lambda: beside.write_bytes(b"junk"), beside.unlink, beside.mkdir):
+        harm()
+        assert sk.Clip.open(saved).inputs == ()
+        assert sk.rerun(saved, **QUIET).verdict.startswith("missing: the picture")
+        assert sk.rerun(saved, image=sk.sample_image(), **QUIET).identical
+
+
+def test_each_step_is_taken_with_its_own_model(made, tmp_path):
+    other = sk.load("tiny", dtype="bfloat16")
+    coarse = sk.animate(sk.sample_image(), other, seed=7, num_inference_steps=1, num_frames=2)
+    again = sk.rerun((made + coarse).save(tmp_path / "both.mp4"), **QUIET)
+    assert again.identical, again
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_every_step_that_names_a_strange_model_is_asked_about(made, tmp_path, step):
+    joined = (made + made).save(tmp_path / "both.mp4")
+    change(joined, step, model="evil/model", source="hub")
+    assert sk.rerun(joined, **QUIET).verdict.startswith("missing: the model")
+
+
+def test_of_several_pictures_a_given_one_takes_the_place_of_a_lost_one_only(made, tmp_path):
+    other = sk.sample_image().rotate(180)
+    both = made + sk.animate(other, "tiny", seed=1, **QUICK)
+    path = both.save(tmp_path / "both.mp4")
+    assert sk.rerun(path, image=sk.sample_image(), **QUIET).identical
+    (tmp_path / "both.mp4.input.png").unlink()
+    assert sk.rerun(path, **QUIET).verdict.startswith("missing: the picture")
+    assert sk.rerun(path, image=sk.sample_image(), **QUIET).identical
+
+
+def test_the_clip_made_again_remembers_how_its_picture_was_fitted(tmp_path):
+    tall = sk.sample_image().crop((100, 0, 400, 576))
+    how = {"how": "pad", "focus": (0.1, 0.2), "height": 64, "width": 112}
+    path = sk.animate(tall, "tiny", seed=1, **how, **QUICK).save(tmp_path / "tall.mp4")
+    again = sk.rerun(path, **QUIET).clip.save(tmp_path / "again.mp4")
+    (tmp_path / "again.mp4.input.png").unlink()
+    assert sk.rerun(again, image=tall, **QUIET).identical
+
+
+def without_work(recipe, pictures=()):
+    """Follow a recipe so far that all is checked; making anything would need a pipeline."""
+    return Replay(recipe, pictures, pipeline="a name that no model has", progress=False).size()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"edit": "repeat", "times": 0},
+        {"edit": "repeat", "times": 10**400},
+        {"edit": "slice", "start": 0},
+        {"edit": "slice", "start": 0, "stop": 2, "step": 0},
+        {"edit": "smooth", "fps": 10**400, "from_fps": 7},
+        {"edit": "smooth", "fps": 7, "from_fps": 7},
+    ],
+)
+def test_a_wrong_edit_is_told_before_anything_is_made(made, request_):
+    with pytest.raises(ValueError, match="The recipe"):
+        without_work({"steps": [made.recipe, {"request": request_}]}, made.inputs)
+
+
+def test_a_recipe_that_leads_nowhere_is_told_before_anything_is_made(made):
+    with pytest.raises(Missing, match="one clip of 40"):
+        without_work({"steps": [made.recipe] * 40}, made.inputs)
+    with pytest.raises(Missing, match="recipe of a part"):
+        without_work({"steps": [made.recipe, {"request": {"edit": "join"}}]}, made.inputs)
+
+
+def test_a_strangers_giant_is_refused_before_it_is_made(saved, made):
+    settings = made.recipe["request"]["settings"]
+    change(saved, settings=settings | {"height": 4096, "width": 4096, "num_frames": 1000})
+    with pytest.raises(ValueError, match="4 GB at most"):
+        sk.rerun(saved, **QUIET)
+    change(saved, settings=settings | {"num_frames": 400})
+    again = sk.rerun(saved, **QUIET)
+    assert again.verdict.startswith("differs: the recipe makes 400 frames of 64×112")
+    assert again.clip is None
+
+
+def test_a_focus_beyond_all_numbers_is_told(saved):
+    change(saved, fit={"how": "crop", "focus": [10**400, 0]})
+    with pytest.raises(ValueError, match="focus"):
+        sk.rerun(saved, **QUIET)
+
+
+def test_another_arithmetic_is_told(saved, edit_json):
+    change(saved, arithmetic="lean")
+    beside = saved.with_name("kite.mp4.json")
+    outcome = json.loads(beside.read_text())["outcome"] | {"frames_sha256": "0" * 64}
+    edit_json(beside, outcome=outcome)
+    assert "the arithmetic is another one" in sk.rerun(saved, **QUIET).verdict
+
+
+def test_a_container_that_svdkit_does_not_write_is_not_called_changed(saved, tmp_path, made):
+    from svdkit.video import find_ffmpeg
+
+    copy = tmp_path / "copy.mkv"
+    command = [find_ffmpeg(), "-v", "error", "-i", saved, "-c", "copy", "-map_metadata", "0", copy]
+    subprocess.run(command, check=True)
+    again = sk.rerun(copy, image=made.inputs[0], **QUIET)
+    assert again.identical
+    assert "changed" not in again.verdict
+    assert "inf" not in again.verdict
+
+
+def test_frames_that_are_there_and_recorded_otherwise_are_told_so(made, tmp_path, edit_json):
+    folder = made.save(tmp_path / "kite")
+    outcome = made.recipe["outcome"] | {"frames_sha256": "0" * 64}
+    edit_json(folder / "recipe.json", outcome=outcome)
+    assert "though the recipe records others" in sk.rerun(folder, **QUIET).verdict
+
+
+def test_a_model_out_of_reach_is_missing(saved):
+    change(saved, model="svd-xt", source="hub")
+    again = sk.rerun(saved, **QUIET)
+    assert again.verdict.startswith("missing: the model svd-xt: The hub cannot be asked")
+
+
+def test_a_strangers_text_comes_out_as_text(saved, edit_json):
+    beside = saved.with_name("kite.mp4.json")
+    outcome = json.loads(beside.read_text())["outcome"]
+    outcome |= {"device": "x\n\x1b[31mEVIL", "frames_sha256": "0" * 64}
+    edit_json(beside, outcome=outcome)
+    verdict = sk.rerun(saved, **QUIET).verdict
+    assert "EVIL" in verdict
+    assert verdict.isprintable()
+
+
+def test_the_recipe_beside_a_video_means_the_video(saved):
+    assert sk.rerun(saved.with_name("kite.mp4.json"), **QUIET).identical
+
+
+def test_three_threads_may_begin_at_once(saved):
+    sk.unload()
+    verdicts = []
+
+    def run():
+        try:
+            verdicts.append(sk.rerun(saved, **QUIET).verdict)
+        except RuntimeError as error:
+            verdicts.append(str(error))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert any(verdict.startswith("identical") for verdict in verdicts)
+    assert all(v.startswith("identical") or "animating already" in v for v in verdicts), verdicts

@@ -1,0 +1,99 @@
+"""The words of the command line, and what each may be."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from . import __version__
+from .memory import PRESETS
+from .models import MODELS
+from .paths import as_path
+from .settings import GUIDANCE_SHAPES, LIMITS, Settings
+from .video import ENCODERS
+
+COMMANDS = ("demo", "animate", "rerun", "doctor", "models")
+
+
+def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argparse.ArgumentParser:
+    """Make the parser; `commands` says which function each command runs.
+
+    >>> parser({name: print for name in COMMANDS}).parse_args(["demo"]).seed
+    7
+    """
+    top = argparse.ArgumentParser(prog="svdkit", description="A still image → a short clip.")
+    top.add_argument("--version", action="version", version=f"svdkit {__version__}")
+    added = top.add_subparsers(required=True, metavar="command")
+
+    command = added.add_parser("demo", help="animate a sample picture; no GPU, no download")
+    command.add_argument("-o", "--out", type=_path, default=Path("."), help="folder to write to")
+    command.add_argument("--seed", type=int, default=7)
+    command.set_defaults(run=commands["demo"])
+
+    command = added.add_parser("animate", help="animate pictures, or folders of them")
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture, a web address or a folder"
+    )
+    command.add_argument(
+        "-o",
+        "--out",
+        type=_path,
+        required=True,
+        help=f"a file ending in {', '.join(ENCODERS)}; for several pictures a folder of mp4",
+    )
+    command.add_argument("--model", default="auto", help=f"auto, {', '.join(MODELS)}, …")
+    command.add_argument("--memory", default="auto", help=f"auto, {', '.join(PRESETS)}")
+    command.add_argument("--device", help="cuda, cuda:1, mps or cpu; by default the best there is")
+    command.add_argument("--seed", type=int, help="drawn, and recorded, if not given")
+    command.add_argument("--how", default="crop", help="crop, pad or stretch to the frame")
+    command.add_argument(
+        "--focus",
+        type=_point,
+        default=(0.5, 0.5),
+        metavar="X,Y",
+        help="what a crop keeps in view, as fractions",
+    )
+    command.add_argument("--guidance", default="linear", choices=GUIDANCE_SHAPES)
+    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    for name, limit in LIMITS.items():
+        default = "from the model" if defaults[name] is None else f"{defaults[name]:g}"
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=limit.kind,
+            metavar=limit.kind.__name__.upper(),
+            help=f"{limit.low:g}–{limit.high:g}; default {default}",
+        )
+    command.set_defaults(run=commands["animate"])
+
+    command = added.add_parser("rerun", help="make a saved clip again, and say if it is the same")
+    command.add_argument("clip", type=_path, metavar="CLIP", help="a video, or a folder of frames")
+    command.add_argument("--image", help="its picture, where that is not beside it")
+    command.add_argument(
+        "--model", help="the model, where the recipe does not name one of svdkit's"
+    )
+    command.add_argument("-o", "--out", type=_path, help="where to save what comes out")
+    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
+    command.set_defaults(run=commands["rerun"])
+
+    command = added.add_parser("doctor", help="say what is right and wrong with this machine")
+    command.set_defaults(run=commands["doctor"])
+
+    command = added.add_parser("models", help="list the models, and what one may do with them")
+    command.set_defaults(run=commands["models"])
+    return top
+
+
+def _path(text: str) -> Path:
+    try:
+        return as_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no point; give X,Y like 0.5,0.2") from error
+    return x, y

@@ -1,0 +1,50 @@
+"""Where a pipeline came from, and what is known of it."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from .memory import Preset
+from .models import Model, find_model
+
+if TYPE_CHECKING:
+    from diffusers import StableVideoDiffusionPipeline
+
+_origins: "WeakKeyDictionary[Any, Origin]" = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of where a pipeline came from."""
+
+    name: str
+    model: Model | None = None
+    """Its row of MODELS, if it is one of them."""
+    source: str = "unknown"
+    """Where its weights are from: hub, folder, random or unknown."""
+    revision: str | None = None
+    preset: Preset | None = None
+
+
+def remember(pipeline: "StableVideoDiffusionPipeline", origin: Origin) -> None:
+    """Keep in mind where a pipeline came from, as long as it lives."""
+    _origins[pipeline] = origin
+
+
+def origin_of(pipeline: "StableVideoDiffusionPipeline") -> Origin:
+    """Say what is known of a pipeline: all, if `load` made it, else the name it calls itself.
+
+    >>> from svdkit import load
+    >>> origin_of(load("tiny", device="cpu")).name
+    'tiny'
+    """
+    if pipeline in _origins:
+        return _origins[pipeline]
+    name = str(getattr(pipeline.config, "_name_or_path", "") or type(pipeline).__name__)
+    row = find_model(name)
+    if row:
+        return Origin(row.name, row)
+    # a folder of the user's own is named without the path to it, which is nobody's business
+    is_path = os.path.isabs(name) or os.path.exists(name)
+    return Origin(os.path.basename(name.rstrip("/\\")) if is_path else name)
