@@ -19,7 +19,7 @@ from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
 from .models import did_you_mean
 from .origins import origin_of
 from .pipelines import load
-from .previews import Preview, sigmas_at
+from .previews import Preview, matrix_in, sigmas_at
 from .records import outcome_of, request_of
 from .settings import Settings
 
@@ -168,12 +168,13 @@ def _run(
         low, high = min(curve), max(curve)
     if high > 1 >= float(torch.tensor(high).to(pipeline.unet.dtype)):
         high = 1.0  # diffusers asks the number whether to guide, then what the dtype makes of it
-    before = None
+    row, before = origin_of(pipeline).model, None
+    matrix = matrix_in(row and row.folder)
 
     def after_step(_, step: int, timestep, tensors: dict[str, "torch.Tensor"]) -> dict:
         nonlocal before
         sigmas = sigmas_at(pipeline.scheduler, step)
-        preview = Preview(before, tensors["latents"], *sigmas)
+        preview = Preview(before, tensors["latents"], *sigmas, matrix)
         before = preview.after
         on_step(step + 1, steps, preview.picture)
         return {}

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -70,7 +71,8 @@ class Model:
     width: int
     num_frames: int
     config: str
-    """The folder of bundled configurations that describes its architecture."""
+    """The folder in svdkit of the configurations that describe its architecture, and of its weights
+    where they come with svdkit."""
     licence: Licence
     gated: bool = False
     defaults: Row = field(default_factory=_row)
@@ -86,14 +88,18 @@ class Model:
         """Whether it comes with svdkit: no download, no token, no GPU."""
         return self.repo is None
 
+    @property
+    def folder(self) -> Path:
+        """Where its configurations are."""
+        return Path(str(files("svdkit"))) / self.config
+
     def config_of(self, part: str) -> dict[str, Any]:
         """Give the full configuration of one part of the architecture, as a fresh dict.
 
         >>> MODELS["svd-xt"].config_of("unet")["block_out_channels"]
         [320, 640, 1280, 1280]
         """
-        file = files("svdkit") / "configs" / self.config / CONFIG_FILES[part]
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads((self.folder / CONFIG_FILES[part]).read_text(encoding="utf-8"))
         return config | {"num_frames": self.num_frames} if part == "unet" else config
 
 
@@ -120,10 +126,10 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 height=64,
                 width=112,
                 num_frames=14,
-                config="tiny",
+                config="toyland/weights/tiny",
                 licence=MIT,
-                defaults=_row(num_inference_steps=10),
-                notes="Small, for any CPU and no download; its weights are random, not trained.",
+                defaults=_row(num_inference_steps=10, max_guidance_scale=2.0),
+                notes="Small, for any CPU and no download; trained on Toyland, a painted world.",
             ),
             Model(
                 name="svd",
@@ -131,7 +137,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 height=576,
                 width=1024,
                 num_frames=14,
-                config="svd-xt",  # the same architecture; only the number of frames differs
+                config="configs/svd-xt",  # the same architecture; only the number of frames differs
                 licence=STABILITY,
                 demo=_row(num_inference_steps=25, min_guidance_scale=1.0, max_guidance_scale=2.5),
                 notes="The first, for 14 frames.",
@@ -142,7 +148,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 height=576,
                 width=1024,
                 num_frames=25,
-                config="svd-xt",
+                config="configs/svd-xt",
                 licence=STABILITY,
                 demo=_row(num_inference_steps=30, min_guidance_scale=1.5, max_guidance_scale=3.0),
                 notes="Fine-tuned from svd for 25 frames; the usual choice.",
@@ -153,7 +159,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 height=576,
                 width=1024,
                 num_frames=25,
-                config="svd-xt",
+                config="configs/svd-xt",
                 licence=STABILITY,
                 gated=True,
                 demo=_row(num_inference_steps=30, min_guidance_scale=1.5, max_guidance_scale=3.0),

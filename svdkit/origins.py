@@ -22,7 +22,7 @@ class Origin:
     model: Model | None = None
     """Its row of MODELS, if it is one of them."""
     source: str = "unknown"
-    """Where its weights are from: hub, folder, random or unknown."""
+    """Where its weights are from: hub, folder, bundled, random or unknown."""
     revision: str | None = None
     preset: Preset | None = None
 

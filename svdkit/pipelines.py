@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -24,7 +25,7 @@ from .memory import (
 from .models import MODELS, Model, did_you_mean, find_model
 from .origins import Origin, origin_of, remember
 from .paths import as_path, shown
-from .upstream import dtype_argument, feature_extractor, import_diffusers
+from .upstream import dtype_argument, feature_extractor, import_diffusers, without_bars
 
 if TYPE_CHECKING:
     import torch
@@ -96,35 +97,35 @@ def _loaded(
         print(f"auto: {name}, because {why}.")
     row, folder = find(name)
     kept = _kept.get(device)
-    if row and row.bundled:
-        asked = (memory, device, dtype, None)  # its weights are random anyway
     what = (folder or (row.name if row else name), _fingerprint(folder))
     if kept and (kept.what, kept.asked) == (what, asked):
         return kept.pipeline
     if weights == "random" and row is None:
         raise ValueError(f"weights='random' builds a model of {', '.join(MODELS)}; not {name!r}.")
-    random = row is not None and (row.bundled or weights == "random")
+    random = weights == "random"
     # what can go wrong outside goes wrong here, before the pipeline that is there makes room
     checkpoint = None if random else _checkpoint(str(name), row, folder, dtype)
     _make_room(device)
-    preset = preset_for(memory, device, small=bool(row and row.bundled))
+    small = bool(row and row.bundled)
+    preset = preset_for(memory, device, small=small)
     if checkpoint:
-        pipeline = _read(checkpoint, dtype)
+        with without_bars() if small else nullcontext():
+            pipeline = _read(checkpoint, dtype)
     else:
-        # a GPU draws its numbers quicker, and others; tiny has the same ones everywhere
-        straight = preset.name == "all_on_gpu" and not row.bundled
+        # a GPU draws its numbers quicker, and others; those of tiny are the same everywhere
+        straight = preset.name == "all_on_gpu" and not small
         pipeline = build(row, dtype=dtype, device=device if straight else "cpu")
     _place(pipeline, preset, device)
     _kept[device] = _Kept(what, asked, pipeline)
     origin = Origin(
         name=row.name if row else folder.name if folder else str(name),
         model=row,
-        source="random" if random else "folder" if folder else "hub",
+        source="random" if random else "bundled" if small else "folder" if folder else "hub",
         revision=checkpoint.revision if checkpoint else None,
         preset=preset,
     )
     remember(pipeline, origin)
-    if checkpoint and row:
+    if checkpoint and row and not small:
         _tell_licence(row)
     return pipeline
 
@@ -159,6 +160,8 @@ def _checkpoint(
     import torch
 
     half = dtype != torch.float32
+    if row and row.bundled:
+        return hub.Checkpoint(row.folder, None)
     if folder:
         return hub.from_folder(folder, half=half)
     repo = row.repo if row else name

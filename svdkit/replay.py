@@ -190,7 +190,7 @@ def _fit_of(request: Mapping[str, Any]) -> tuple[Any, Any]:
 def _check_model(request: Mapping[str, Any]) -> None:
     """Make sure that the model is one of ours; another is asked about."""
     name = request["model"]
-    if name not in MODELS or request.get("source") not in ("hub", "random"):
+    if name not in MODELS or request.get("source") not in ("bundled", "hub", "random"):
         whose = "a model of its maker's own" if name in MODELS else "a model"
         raise Missing(
             f"the model: the recipe names {whose}, {name!r:.{MOST_SHOWN}}, and that is not loaded "
@@ -202,13 +202,9 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Any:
     then, now = outcome.get("device"), pick_device()
     dtype = outcome.get("dtype")
     same_kind = (then == "cpu") == (now == "cpu") and isinstance(dtype, str) and dtype in DTYPES
-    random = request["source"] == "random" and not MODELS[request["model"]].bundled
+    random = "random" if request["source"] == "random" else None
     try:
-        return load(
-            request["model"],
-            dtype=dtype if same_kind else None,
-            weights="random" if random else None,
-        )
+        return load(request["model"], dtype=dtype if same_kind else None, weights=random)
     except (ConnectionError, PermissionError) as error:
         raise Missing(f"the model {request['model']}: {error}") from error
 

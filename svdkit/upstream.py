@@ -48,6 +48,26 @@ def feature_extractor(config: dict[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Show no progress bars of diffusers and transformers: a moment's loading needs none.
+
+    >>> with without_bars():
+    ...     pass
+    """
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown = [log for log in (of_diffusers, of_transformers) if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()
+
+
+@contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Silence "CLIPImageProcessor requires torchvision": svdkit uses the Pillow one."""
     from transformers.utils import logging

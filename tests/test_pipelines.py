@@ -88,7 +88,7 @@ def test_a_folder_is_known_by_where_it_is_and_not_by_how_it_is_called(
 def test_a_path_is_a_folder_even_where_a_model_has_its_name(copy_of, monkeypatch, tmp_path):
     folder = copy_of("tiny")
     monkeypatch.chdir(tmp_path)
-    assert origin_of(sk.load("tiny")).source == "random"
+    assert origin_of(sk.load("tiny")).source == "bundled"
     assert origin_of(sk.load(folder)).source == "folder"
 
 

@@ -115,9 +115,10 @@ def test_the_wheel_brings_what_the_package_needs(tmp_path):
         "svdkit/py.typed",
         "svdkit/toyland/sample.png",
         "svdkit/configs/svd-xt/unet/config.json",
-        "svdkit/configs/tiny/model_index.json",
+        "svdkit/toyland/weights/tiny/model_index.json",
     ):
         assert needed in names
+    assert wheel.stat().st_size < 32e6
     assert {name.split("/")[0] for name in names} == {"svdkit", f"svdkit-{version()}.dist-info"}
 
 

@@ -13,6 +13,7 @@ import json
 import time
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline, StableVideoDiffusionPipeline
@@ -235,7 +236,15 @@ def main(arguments: list[str] | None = None) -> None:
             f"{name}_right": share for name, share in judged["tiny_sd_right"].items()
         }
         film_strips(list(drawn[:40].unflatten(0, (-1, 4)))).save(options.out / "tiny-sd.png")
-    report = {"targets": verdicts(figures), "figures": figures, "device": str(device)}
+    on_gpu = device.type == "cuda"
+    report = {
+        "targets": verdicts(figures),
+        "figures": figures,
+        "device": torch.cuda.get_device_name(device) if on_gpu else str(device),
+        "threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
+        "scenes": options.scenes,
+    }
     (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report["targets"], indent=2))
 
