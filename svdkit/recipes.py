@@ -82,7 +82,7 @@ def rerun(
         if not saved.recipe:
             raise Missing(f"{shown(path)!r} has no recipe, neither inside it nor beside it")
         replay = Replay(saved.recipe, saved.inputs, image, pipeline, progress)
-        size = replay.size()
+        size = replay.size
         if size != saved.frames.shape[:3]:
             wanted = f"{size[0]} frames of {size[1]}×{size[2]}"
             held = f"{len(saved)} frames of {size_of(saved.frames)}"

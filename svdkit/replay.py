@@ -7,6 +7,7 @@ file or address in it is opened, and no model is loaded but those of MODELS.
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,22 +81,23 @@ class Replay:
         progress: bool = True,
     ):
         self.steps = steps_of(recipe)
+        self.requests = [step.get("request", {}) for step in self.steps]
         self.stored = {sha256_of_frames(np.asarray(picture)): picture for picture in pictures}
         self.image = None if image is None else open_image(image)
         self.pipeline, self.progress = pipeline, progress
         self.changes: list[str] = []
         """What is found, on the way, not to be as it was."""
 
+    @cached_property
     def size(self) -> Size:
-        """Go through all steps without taking one: what it all needs is there, and how large the
-        clip at the end will be.
+        """How large the clip at the end will be; all steps are gone through and none is taken.
+
+        What is wrong with any of them, and what is missing, is told here.
         """
-        requests = [step.get("request", {}) for step in self.steps]
-        for request in requests:
+        for request in self.requests:
             _check(request)
-        self.animated = [request for request in requests if "edit" not in request]
         sizes: list[Size] = []
-        for request in requests:
+        for request in self.requests:
             if "edit" not in request:
                 settings = Settings.of(request["settings"])
                 size = (settings.num_frames, settings.height, settings.width)
@@ -115,7 +117,7 @@ class Replay:
 
     def clip(self) -> Clip:
         """Take all steps, and give the clip that the last one makes."""
-        self.size()
+        _ = self.size  # all is checked before anything is made
         made: list[Clip] = []
         for step in self.steps:
             request = step["request"]
@@ -148,10 +150,10 @@ class Replay:
         if self.image is not None:
             settings = Settings.of(request["settings"])
             fitted = fit(self.image, settings.height, settings.width, *_fit_of(request))
-            several = len({other["image_sha256"] for other in self.animated}) > 1
+            pictures = {other["image_sha256"] for other in self.requests if "edit" not in other}
             is_it = sha256_of_frames(np.asarray(fitted)) == wanted
             # of several pictures the caller's is the one that is wanted, or the one that is lost
-            if is_it or not several or wanted not in self.stored:
+            if is_it or len(pictures) == 1 or wanted not in self.stored:
                 return fitted
         if wanted in self.stored:
             return self.stored[wanted]

@@ -278,7 +278,7 @@ def test_the_clip_made_again_remembers_how_its_picture_was_fitted(tmp_path):
 
 def without_work(recipe, pictures=()):
     """Follow a recipe so far that all is checked; making anything would need a pipeline."""
-    return Replay(recipe, pictures, pipeline="a name that no model has", progress=False).size()
+    return Replay(recipe, pictures, pipeline="a name that no model has", progress=False).size
 
 
 @pytest.mark.parametrize(

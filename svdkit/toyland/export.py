@@ -39,6 +39,8 @@ nothing of the real world.
 - **Training**: {training}. `python -m svdkit.toyland.train` makes it again from nothing.
 - **Licence**: that of svdkit's code.
 - **Limits**: {limits}
+- **Figures**: `python -m svdkit.toyland.evaluate` measures what it can do and what it cannot; what
+  it wrote for the model as shipped is in `tests/benchmarks/results/` of svdkit's repository.
 """
 LIMITS = {
     "tiny": "what Toyland does not know moves little or dissolves; detail below 4 pixels is lost.",
