@@ -12,7 +12,7 @@ import numpy as np
 
 from .clips import Clip
 from .frames import frozen
-from .framing import frame_for
+from .framing import architecture_of, frame_for
 from .images import ImageLike, check_fit, fit, open_image
 from .lending import borrowed
 from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
@@ -124,21 +124,31 @@ def resolved(
 ) -> Settings:
     """Fill in what the settings leave to the model, the picture's size and the memory preset.
 
-    >>> resolved({"fps": 12}, load("tiny", device="cpu")).num_frames
+    >>> resolved({"fps": 12}, load("tiny", device="cpu")).decode_chunk_size
     14
     """
-    origin = origin_of(pipeline)
-    settings = Settings.of(values, origin.model.defaults if origin.model else {})
-    height, width = frame_for(size, pipeline, settings)
-    num_frames = settings.num_frames or pipeline.unet.config.num_frames
-    chunk = settings.decode_chunk_size or (origin.preset and origin.preset.decode_chunk_size)
-    return replace(
-        settings,
-        height=height,
-        width=width,
-        num_frames=num_frames,
-        decode_chunk_size=min(chunk or num_frames, num_frames),
-    )
+    settings = resolved_for(values, pipeline, size)
+    preset = origin_of(pipeline).preset
+    chunk = settings.decode_chunk_size or (preset and preset.decode_chunk_size)
+    chunk = min(chunk or settings.num_frames, settings.num_frames)
+    return replace(settings, decode_chunk_size=chunk)
+
+
+def resolved_for(
+    values: Mapping[str, Any],
+    model: "str | os.PathLike | StableVideoDiffusionPipeline",
+    size: tuple[int, int] = (1024, 576),
+) -> Settings:
+    """Fill in what the settings leave to the model and the picture's size, on whatever machine.
+
+    >>> resolved_for({"fps": 12}, "svd-xt").num_frames
+    25
+    """
+    row, unet, _ = architecture_of(model)
+    settings = Settings.of(values, row.defaults if row else {})
+    height, width = frame_for(size, model, settings)
+    num_frames = settings.num_frames or unet["num_frames"]
+    return replace(settings, height=height, width=width, num_frames=num_frames)
 
 
 def _remark(settings: Settings, pipeline: Any) -> None:

@@ -1,6 +1,7 @@
 """Frames and how they were made ⇄ the files of one clip."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -91,7 +92,8 @@ def read(path: Path) -> Contents:
     _, height, width = file.get("frames", frames.shape[:3])
     frames = frames[:, :height, :width]  # a video of odd size is stored one pixel larger
     recipe = {key: value for key, value in about.items() if key not in ABOUT_THE_FILE}
-    files = (bundle.picture(number) for number in range(file.get("pictures", 0)))
+    files = [bundle.picture(number) for number in range(file.get("pictures", 0))]
+    files += _shared_pictures(path.parent, recipe) if not files else []
     return frames, file.get("fps", fps), recipe, tuple(_readable(files))
 
 
@@ -124,6 +126,22 @@ def _embedded(bundle: Bundle, frames: "np.ndarray") -> dict[str, Any]:
     facts = {key: value for key, value in about.get("file", {}).items() if key in INSIDE}
     size = facts.get("frames")
     return about | {"file": facts} if size and _are(frames, *size) else {}
+
+
+def shared_picture(folder: Path, sha: str) -> Path:
+    """Give the place of a fitted picture that several clips of a folder share, by its sha256.
+
+    >>> shared_picture(Path("runs"), "ab12").as_posix()
+    'runs/inputs/ab12.png'
+    """
+    return folder / "inputs" / f"{sha}.png"
+
+
+def _shared_pictures(folder: Path, recipe: dict[str, Any]) -> Iterator[Path]:
+    for step in steps_of(recipe):
+        sha = step.get("request", {}).get("image_sha256")
+        if isinstance(sha, str) and re.fullmatch("[0-9a-f]{64}", sha):  # and no path to elsewhere
+            yield shared_picture(folder, sha)
 
 
 def _readable(files: Iterable[Path]) -> Iterator["Image.Image"]:

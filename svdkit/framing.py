@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .hub import cached_folder
 from .images import ImageLike, check_fit, crop_box, fit, natural_frame, open_image
 from .models import MODELS, Model
 from .origins import origin_of
-from .pipelines import find
+from .pipelines import address_of, find
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def frame_for(
     ((1024, 576), (512, 256))
     """
     settings = settings or Settings()
-    row, unet, vae = _architecture(model)
+    row, unet, vae = architecture_of(model)
     # each level of the VAE and of the UNet but the first halves the sides
     step = 2 ** (len(vae["block_out_channels"]) + len(unet["down_block_types"]) - 2)
     native = (row.height, row.width) if row else NATIVE
@@ -85,12 +86,20 @@ def frame_for(
     return height, width
 
 
-def _architecture(model: Any) -> tuple[Model | None, Mapping[str, Any], Mapping[str, Any]]:
-    """Find the row of a model, and the configurations of its UNet and its VAE."""
+def architecture_of(
+    model: "str | os.PathLike | StableVideoDiffusionPipeline",
+) -> tuple[Model | None, Mapping[str, Any], Mapping[str, Any]]:
+    """Find the row of a model, and the configurations of its UNet and its VAE, without loading it.
+
+    >>> architecture_of("svd-xt")[1]["num_frames"]
+    25
+    """
     if not isinstance(model, (str, os.PathLike)):
         return origin_of(model).model, model.unet.config, model.vae.config
     row, folder = find(model)
-    known = row or MODELS["svd-xt"]  # a checkpoint of others on the hub is built like SVD
+    if not row and not folder:
+        folder = cached_folder(address_of(model))
+    known = row or MODELS["svd-xt"]  # a checkpoint that is not here yet is built like SVD
     configs = (_config(folder, part) or known.config_of(part) for part in ("unet", "vae"))
     return row, *configs
 

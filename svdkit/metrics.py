@@ -1,25 +1,19 @@
-"""Numbers about clips: how much moves, how the camera moves, what flickers, what drifts away.
+"""Numbers about clips: what moves, flickers and drifts away, what stays of a picture, how it loops.
 
-Motion is found by phase correlation of tiles ("The Phase Correlation Image Alignment Method",
-Kuglin and Hines, 1975): what shifts shows as a peak, whatever its brightness; what merely changes,
-as noise does, shows none. All is measured per frame, so the playback rate changes nothing.
+All is measured per frame, so the playback rate changes nothing.
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
 
 from .clips import Clip
-from .frames import size_of
+from .images import ImageLike, fit
+from .tiles import found_again, tracks_of
 
-MOST_WIDTH = 256  # pixels to which wider frames are reduced: finer motion is not looked for
-MOST_TILE, LEAST_TILE = 64, 8
-SOFTNESS = 1.0  # pixels by which peaks are blurred, so that their tops can be told in fractions
-LEAST_PEAK = 0.4  # of a perfect one; in 500 pairs of tiles noise reached 0.33, what moved had 0.5
-LEAST_CONTRAST = 0.5  # of 255: what is plainer shows no motion
 DRIFTS = ("colour", "sharpness")
+LEAST_LEVEL, LEAST_SPREAD = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # SSIM's C1 and C2
 
 
 def motion(clip: Clip) -> float:
@@ -30,7 +24,7 @@ def motion(clip: Clip) -> float:
     >>> motion(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
     0.0
     """
-    tracks = _tracks(clip)
+    tracks = tracks_of(clip)
     lengths = np.hypot(*np.moveaxis(tracks.shifts, -1, 0))[tracks.inside]
     return float(lengths.mean()) / tracks.width if lengths.size else 0.0
 
@@ -43,7 +37,7 @@ def camera(clip: Clip) -> tuple[float, float]:
     >>> camera(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
     (0.0, 0.0)
     """
-    tracks = _tracks(clip)
+    tracks = tracks_of(clip)
     medians = [
         np.median(shifts[seen], axis=0)
         for shifts, seen in zip(tracks.shifts, tracks.seen, strict=True)
@@ -63,7 +57,7 @@ def flicker(clip: Clip) -> float:
     """
     if len(clip) < 3:
         raise ValueError(f"The clip has {len(clip)} frames; flicker shows in three or more.")
-    return float(np.abs(np.diff(_tracks(clip).changes, axis=0)).mean() / 2 / 255)
+    return float(np.abs(np.diff(tracks_of(clip).changes, axis=0)).mean() / 2 / 255)
 
 
 def drift(clip: Clip, of: str = "colour") -> float:
@@ -84,106 +78,54 @@ def drift(clip: Clip, of: str = "colour") -> float:
     return float((slopes[1] - slopes[0]) / slopes[0]) if slopes[0] else 0.0
 
 
-@dataclass(frozen=True)
-class _Tracks:
-    """What became of each tile from a frame to the next: arrays (pairs, tiles)."""
+def likeness(clip: Clip, image: ImageLike) -> float:
+    """Measure how much of a picture the frames still show: 1 is all of it, about 0 is nothing.
 
-    shifts: np.ndarray
-    """Pixels (right, down) of the reduced frame; 0 where nothing was seen to move."""
-    seen: np.ndarray
-    """Whether there was something to follow."""
-    inside: np.ndarray
-    """Whether the frame still holds what is followed: what leaves it cannot be measured."""
-    changes: np.ndarray
-    """How much brighter, of 255, what was followed became."""
-    width: int
-    """Of the reduced frame."""
+    Each tile of the picture, fitted to the frame, is looked for in the three by three tiles around
+    its place, and compared in colour with what matches best there, by SSIM ("Image Quality
+    Assessment: From Error Visibility to Structural Similarity", Wang et al., 2004). The mean over
+    tiles and frames is taken; what a pan takes out of the frame is no longer shown.
+
+    >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
+    >>> likeness(clip, clip[0])
+    1.0
+    """
+    picture = np.asarray(fit(image, *clip.frames.shape[1:3]))
+    # the negative of a tile shows no less of it than nothing does: 0
+    shown = [_ssim(*pair).mean(1).clip(0) for pair in found_again(picture, clip)]
+    return float(np.mean(shown))
 
 
-def _tracks(clip: Clip) -> _Tracks:
-    frames = _grey(clip)
-    if len(frames) < 2:
-        raise ValueError("The clip has one frame; motion shows in two or more.")
-    height, width = frames.shape[1:]
-    if min(height, width) < LEAST_TILE:
-        raise ValueError(
-            f"The frames are {size_of(clip.frames)}; {LEAST_TILE} pixels a side are the least that "
-            "shows motion."
-        )
-    side = max(LEAST_TILE, min(MOST_TILE, 2 ** int(np.log2(min(height, width) / 2))))
-    corners = np.stack(
-        [grid.ravel() for grid in np.meshgrid(_places(height, side), _places(width, side))], -1
+def seam(clip: Clip) -> float:
+    """Measure the jump from the last frame back to the first, in mean steps between neighbours.
+
+    A step is the mean difference of pixels. About 1 means that the loop does not show.
+
+    >>> seam(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
+    0.0
+    """
+    if len(clip) < 3:
+        raise ValueError(f"The clip has {len(clip)} frames; a seam shows in three or more.")
+    jump, *steps = (
+        np.abs(np.subtract(after, before, dtype=np.int16)).mean()
+        for before, after in itertools.pairwise([clip.frames[-1], *clip.frames])
     )
-    window = np.hanning(side + 2)[1:-1]
-    window = np.outer(window, window).astype(np.float32)
-    shifts, seen, inside, changes = [], [], [], []
-    for before, after in itertools.pairwise(frames):
-        start = _tiles(before, corners, side)
-        rough, _ = _correlated(start, _tiles(after, corners, side), window)
-        # once more from there: the window, which rests, draws large shifts towards zero
-        whole = np.rint(rough).astype(int)
-        there = np.clip(corners + whole, 0, np.array([height, width]) - side)
-        inside.append(np.abs(corners + whole - there).max(1) <= side / 16)
-        end = _tiles(after, there, side)
-        rest, peaks = _correlated(start, end, window)
-        contrast = ((start - start.mean((1, 2), keepdims=True)) * window).std((1, 2))
-        here = inside[-1] & (peaks > LEAST_PEAK) & (contrast > LEAST_CONTRAST)
-        shift = np.where(here[:, None], there - corners + rest, 0)
-        end = np.where(here[:, None, None], end, _tiles(after, corners, side))
-        shifts.append(shift[:, ::-1])
-        seen.append(here)
-        changes.append(((end - start) * window).sum((1, 2)) / window.sum())
-    return _Tracks(*map(np.stack, (shifts, seen, inside, changes)), width)
+    return float(jump / np.mean(steps)) if any(steps) else 0.0
 
 
-def _grey(clip: Clip) -> np.ndarray:
-    grey = clip.frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    height, width = grey.shape[1:]
-    if width <= MOST_WIDTH:
-        return grey
-    size = (MOST_WIDTH, max(1, round(height * MOST_WIDTH / width)))
-    small = (Image.fromarray(frame).resize(size, Image.Resampling.BOX) for frame in grey)
-    return np.stack([np.asarray(frame) for frame in small])
+# What needs the clip alone and gives one number: a sweep may ask for it by its name here.
+MEASURES: dict[str, Callable[[Clip], float]] = {
+    "motion": motion,
+    "flicker": flicker,
+    "drift": drift,
+    "seam": seam,
+}
 
 
-def _places(length: int, side: int) -> np.ndarray:
-    """Spread tiles over a length, each half over the next."""
-    count = round((length - side) / (side / 2)) + 1
-    return np.linspace(0, length - side, count).round().astype(int)
-
-
-def _tiles(frame: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
-    return np.stack([frame[y : y + side, x : x + side] for y, x in corners])
-
-
-def _correlated(a: np.ndarray, b: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the shift (down, right) from each tile of a to that of b, and how sure it is, 0–1."""
-    side = window.shape[0]
-    spectra = []
-    for tiles in (a, b):
-        level = (tiles * window).sum((1, 2), keepdims=True) / window.sum()
-        spectra.append(np.fft.rfft2((tiles - level) * window))
-    cross = spectra[1] * spectra[0].conj()
-    strength = np.abs(cross)
-    # frequencies that hardly occur have a phase of chance: they count for less
-    phases = cross / (strength + 0.05 * strength.mean((1, 2), keepdims=True) + 1e-9)
-    fy, fx = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
-    soft = np.exp(-2 * np.pi**2 * SOFTNESS**2 * (fy**2 + fx**2))
-    surface = np.fft.irfft2(phases * soft, s=(side, side))
-    best = surface.reshape(len(surface), -1).argmax(1)
-    tops = np.stack(np.unravel_index(best, (side, side)), -1)
-    every = np.arange(len(surface))
-
-    def height_at(offset: tuple[int, int]) -> np.ndarray:
-        y, x = ((tops + offset) % side).T
-        return np.log(np.maximum(surface[every, y, x], 1e-6))
-
-    centre = height_at((0, 0))
-    shifts = np.where(tops > side / 2, tops - side, tops).astype(float)
-    for axis, step in enumerate(((1, 0), (0, 1))):
-        low, high = height_at((-step[0], -step[1])), height_at(step)
-        bend = low - 2 * centre + high  # the logarithm of a Gaussian peak is a parabola
-        offset = np.divide(low - high, 2 * bend, out=np.zeros_like(bend), where=bend < -1e-9)
-        shifts[:, axis] += offset.clip(-0.5, 0.5)
-    perfect = np.fft.irfft2(soft, s=(side, side))[0, 0]
-    return shifts, surface.reshape(len(surface), -1).max(1) / perfect
+def _ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    both = np.stack([a, b])
+    levels = both.mean((-2, -1))
+    rests = both - levels[..., None, None]
+    common, spread = rests.prod(0).mean((-2, -1)), (rests**2).mean((-2, -1)).sum(0)
+    light = (2 * levels.prod(0) + LEAST_LEVEL) / ((levels**2).sum(0) + LEAST_LEVEL)
+    return light * (2 * common + LEAST_SPREAD) / (spread + LEAST_SPREAD)

@@ -91,7 +91,7 @@ def _loaded(
 ) -> "StableVideoDiffusionPipeline":
     asked = (memory, device, dtype, weights)
     if isinstance(name, str):
-        name = name.removeprefix(HUB_PAGES)
+        name = address_of(name)
     if name == "auto":
         name, why = _auto(device, asked)
         print(f"auto: {name}, because {why}.")
@@ -189,7 +189,7 @@ def find(name: Any) -> tuple[Model | None, Path | None]:
     25
     """
     if isinstance(name, str):
-        name = name.removeprefix(HUB_PAGES)
+        name = address_of(name)
         name = _auto(pick_device())[0] if name == "auto" else name
     if not isinstance(name, (str, os.PathLike)) or not str(name):
         raise TypeError(f"{name!r} is no model; give a name ({', '.join(MODELS)}) or a path.")
@@ -218,6 +218,15 @@ def find(name: Any) -> tuple[Model | None, Path | None]:
         f"{shown(text)!r} is no model, hub address (owner/name) or folder that is there."
         f"{did_you_mean(text.lower(), known)} There are: {', '.join(known)}."
     )
+
+
+def address_of(name: str | os.PathLike) -> str:
+    """Take a hub address as people copy it from the browser.
+
+    >>> address_of("https://huggingface.co/owner/name")
+    'owner/name'
+    """
+    return str(name).removeprefix(HUB_PAGES)
 
 
 def _fingerprint(folder: Path | None) -> tuple | None:

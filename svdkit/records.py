@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import __version__
 from .frames import sha256_of_frames
+from .hub import cached_folder
 from .models import MODELS
 from .origins import origin_of
+from .pipelines import address_of, find
 from .settings import Settings
 from .upstream import import_diffusers
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
     from PIL import Image
 
+PUBLISHED = "EulerDiscreteScheduler"  # which SVD comes with
 SAMPLES = 8  # numbers of each tensor of weights that go into their fingerprint
 
 
@@ -39,17 +44,34 @@ def request_of(
     >>> request_of(load("tiny", device="cpu"), sample_image(), Settings(), seed=7)["scheduler"]
     {'class': 'EulerDiscreteScheduler'}
     """
-    origin = origin_of(pipeline)
     return {
         "verb": "animate",
-        "model": origin.name,
-        "source": origin.source,
-        "revision": origin.revision,
-        "scheduler": _scheduler_of(pipeline),
+        **identity_of(pipeline),
+        "revision": origin_of(pipeline).revision,
         "settings": json.loads(json.dumps(asdict(settings))),
         "seed": seed,
         "image_sha256": sha256_of_frames(np.asarray(picture)),
         "fit": {"how": how, "focus": [float(part) for part in focus]},
+    }
+
+
+def identity_of(model: "str | os.PathLike | StableVideoDiffusionPipeline") -> dict[str, Any]:
+    """Say which model it is, and how it calculates: what all clips of a sweep share.
+
+    A name is not loaded for it; an address of the hub has to be in the cache.
+
+    >>> identity_of("tiny")["source"]
+    'bundled'
+    """
+    if isinstance(model, (str, os.PathLike)):
+        name, source, scheduler = _named(model)
+    else:
+        origin = origin_of(model)
+        name, source, scheduler = origin.name, origin.source, model.scheduler
+    return {
+        "model": name,
+        "source": source,
+        "scheduler": _departures_of(scheduler),
         "arithmetic": "stock",
     }
 
@@ -80,31 +102,57 @@ def outcome_of(pipeline: "StableVideoDiffusionPipeline", frames: np.ndarray) -> 
         "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "memory": preset.name if preset else None,
-        "weights": _fingerprint_of_weights(pipeline),
+        "weights": fingerprint_of_weights(pipeline),
         "frames_sha256": sha256_of_frames(frames),
     }
 
 
-def _scheduler_of(pipeline: Any) -> dict[str, Any]:
+def _named(model: str | os.PathLike) -> tuple[str, str, Any]:
+    """Give the name, the source and the scheduler that a model will have once it is loaded."""
+    row, folder = find(model)
+    if row:
+        config = row.config_of("scheduler")
+    else:
+        stored = folder or cached_folder(address_of(model))
+        if stored is None:
+            raise ValueError(
+                f"{model!r} is not in the cache of this machine, so its frames and its scheduler "
+                f"are not known here. Load it once, with load({str(model)!r})."
+            )
+        config = json.loads((stored / "scheduler" / "scheduler_config.json").read_text("utf-8"))
+    kind = getattr(import_diffusers(), config.get("_class_name", PUBLISHED))
+    source = "bundled" if row and row.bundled else "folder" if folder else "hub"
+    name = row.name if row else folder.name if folder else address_of(model)
+    return name, source, kind.from_config(config)
+
+
+@cache
+def _published_scheduler() -> dict[str, Any]:
+    kind = getattr(import_diffusers(), PUBLISHED)
+    return dict(kind.from_config(MODELS["svd-xt"].config_of("scheduler")).config)
+
+
+def _departures_of(scheduler: Any) -> dict[str, Any]:
     """Name the scheduler, and where it departs from the one that SVD is published with."""
-    published = import_diffusers().EulerDiscreteScheduler.from_config(
-        MODELS["svd-xt"].config_of("scheduler")
-    )
-    scheduler = pipeline.scheduler
+    published = _published_scheduler()
     departures = {
         name: value
         for name, value in scheduler.config.items()
-        if not name.startswith("_") and published.config.get(name, value) != value
+        if not name.startswith("_") and published.get(name, value) != value
     }
     about = {"class": type(scheduler).__name__} | departures
     return json.loads(json.dumps(about, default=str))
 
 
-def _fingerprint_of_weights(pipeline: Any) -> str | None:
+def fingerprint_of_weights(pipeline: "StableVideoDiffusionPipeline") -> str | None:
     """Tell one set of weights from another by some numbers of each tensor.
 
     Fine-tuned, merged and replaced weights differ nearly everywhere, so a few numbers do; all of
     SVD-XT's would take seconds. None where offloading keeps the weights out of reach.
+
+    >>> from svdkit import load
+    >>> len(fingerprint_of_weights(load("tiny", device="cpu")))
+    64
     """
     import torch
 

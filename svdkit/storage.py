@@ -7,7 +7,6 @@ Beside `kite.mp4` stand `kite.mp4.json` and `kite.mp4.input.png`; a folder of fr
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from .notes import check_about, json_in
 from .paths import shown
+from .workshops import workshop
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
 # What a clip's files are called, after the name of a video, or inside a folder of frames
@@ -121,7 +121,7 @@ class Bundle:
         An error, or an interrupt, leaves everything as it was.
         """
         self.check_free(frames=frames, pictures=pictures, overwrite=overwrite)
-        with _workshop(self.path.parent) as folder:
+        with workshop(self.path.parent) as folder:
             draft = Bundle(Path(folder, "new", self.path.name))
             draft.path.parent.mkdir()
             yield draft
@@ -181,17 +181,6 @@ class Bundle:
 
     def _beside(self, name: str) -> Path:
         return self._place(name if self.is_folder else f".{name}")
-
-
-def _workshop(parent: Path) -> tempfile.TemporaryDirectory:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=".saving-", dir=parent)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{shown(parent)!r} cannot be written to ({error.strerror}); choose another folder.",
-        ) from error
 
 
 def fingerprint(file: Path) -> str | None:

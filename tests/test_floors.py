@@ -8,17 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
     {"paths", "kinds", "notes"},
-    {"models", "frames", "arrays", "web", "video", "storage", "hub"}
+    {"models", "frames", "arrays", "web", "video", "workshops", "hub"}
     | {"upstream", "devices", "lending", "previews", "reports"},
-    {"metadata", "tweening", "stills"},
-    {"images"},
+    {"metadata", "tweening", "stills", "storage", "layouts"},
+    {"images", "albums", "miniatures"},
     {"files"},
     {"settings", "clips", "memory", "architectures"},
-    {"origins"},
-    {"pipelines", "display", "metrics"},
-    {"framing", "records"},
-    {"animation"},
-    set(),
+    {"origins", "tiles"},
+    {"pipelines", "display", "metrics", "shelves"},
+    {"framing", "records", "tables", "galleries"},
+    {"animation", "explorers"},
+    {"cells"},
+    {"workers", "aiming"},
+    {"sweeps"},
     {"edits", "health", "arguments"},
     {"replay"},
     {"recipes"},

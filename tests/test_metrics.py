@@ -1,9 +1,15 @@
 """The metrics, on clips whose truth is known."""
 
+import weakref
+
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 import svdkit as sk
+from svdkit import metrics
+from svdkit.metrics import likeness, seam
+from svdkit.tiles import tracks_of
 from svdkit.toyland.scenes import scene
 
 
@@ -15,14 +21,24 @@ def texture(height, width, softness=2.0, seed=0):
     return noise * np.exp(-2 * np.pi**2 * softness**2 * (fy**2 + fx**2))
 
 
-def pan(height, width, right, down=0.0, frames=8, softness=2.0):
+def pan(height, width, right, down=0.0, frames=8, softness=2.0, seed=0):
     """Make a clip of a texture that moves by so many pixels a frame, fractions included."""
     size = (2 * height, 2 * width)
-    spectrum, (fy, fx) = texture(*size, softness), (np.fft.fftfreq(n) for n in size)
+    spectrum, (fy, fx) = texture(*size, softness, seed), (np.fft.fftfreq(n) for n in size)
     turn = np.exp(-2j * np.pi * (fy[:, None] * down + fx[None] * right))
     moved = [np.fft.ifft2(spectrum * turn**t).real[:height, :width] for t in range(frames)]
     grey = 128 + 50 * np.stack(moved) / np.std(moved)
     return sk.Clip(np.repeat(grey.clip(0, 255).round().astype(np.uint8)[..., None], 3, axis=-1))
+
+
+def coloured(height, width, right, frames=8):
+    """Make a pan of which each channel shows another texture."""
+    planes = [pan(height, width, right, frames=frames, seed=s).frames[..., 0] for s in range(3)]
+    return sk.Clip(np.stack(planes, -1))
+
+
+def still(picture, frames=3):
+    return sk.Clip([picture] * frames)
 
 
 def lit(clip, levels):
@@ -96,6 +112,100 @@ def test_the_motion_of_a_scene_grows_with_its_bucket_and_falls_with_its_fps():
     assert by_fps[0] > by_fps[1] > by_fps[2]
 
 
+def test_tracks_are_found_once_and_go_with_their_clip():
+    clip = pan(64, 112, 2)
+    assert tracks_of(clip) is tracks_of(clip)
+    assert tracks_of(clip[::2]).shifts.mean() > 1.5 * tracks_of(clip).shifts.mean() > 0
+    frames = weakref.ref(clip.frames)
+    del clip
+    assert frames() is None
+
+
+@pytest.mark.parametrize("size", [(64, 112), (576, 1024), (40, 24), (8, 8)])
+def test_a_picture_that_stays_is_shown_whole(size):
+    assert likeness(still(sk.fit(sk.sample_image(), *size)), sk.sample_image()) > 0.99
+
+
+def test_what_is_plain_is_found_in_its_place():
+    picture = np.array(pan(64, 112, 0)[0])
+    picture[20:] = 5 * np.arange(44)[:, None, None]  # which matches itself anywhere
+    assert likeness(still(picture), picture) > 0.99
+    picture[20:] = 99
+    assert likeness(still(picture), picture) > 0.99
+
+
+def test_a_picture_of_another_size_is_fitted():
+    picture = sk.sample_image()
+    clip = still(sk.fit(picture, 64, 64))
+    assert likeness(clip, picture) > 0.99
+    assert likeness(clip, picture.resize((64, 64))) < 0.9
+
+
+@pytest.mark.parametrize("size", [(64, 112), (144, 256), (576, 1024)])
+def test_a_pan_shows_its_picture_but_for_what_leaves_the_frame(size):
+    clip = pan(*size, size[1] / 56, frames=6, softness=size[1] / 56)
+    assert 0.85 < likeness(clip, clip[0]) < 0.99
+    assert likeness(clip[-1:], clip[0]) < likeness(clip[1:2], clip[0])
+
+
+def test_noise_and_darkness_show_nothing():
+    noise = np.random.default_rng(2).integers(0, 256, (4, 64, 112, 3)).astype(np.uint8)
+    assert likeness(sk.Clip(noise), sk.sample_image()) < 0.1
+    assert likeness(sk.Clip(noise), pan(64, 112, 0)[0]) < 0.1
+    assert likeness(still(Image.new("RGB", (112, 64))), Image.new("RGB", (112, 64), "white")) < 0.1
+
+
+def test_a_negative_shows_nothing():
+    picture = pan(8, 8, 0)[0]
+    assert likeness(still(picture), picture) == 1
+    assert likeness(still(picture), Image.eval(picture, lambda level: 255 - level)) == 0
+
+
+def test_another_texture_shows_little():
+    assert likeness(pan(64, 112, 2, seed=9), pan(64, 112, 2)[0]) < 0.5
+    assert likeness(coloured(64, 112, 2), pan(64, 112, 2, seed=9)[0]) < 0.3
+
+
+def test_likeness_falls_with_the_colours_and_with_the_sharpness():
+    clip = coloured(64, 112, 0)
+    swapped = sk.Clip(clip.frames[..., [1, 2, 0]])
+    assert likeness(swapped, clip[0]) < 0.3
+    by_blur = [
+        likeness(still(clip[0].filter(ImageFilter.GaussianBlur(radius))), clip[0])
+        for radius in (0, 1, 2, 4)
+    ]
+    assert by_blur == sorted(by_blur, reverse=True)
+    assert by_blur[0] == 1
+    assert by_blur[-1] < 0.6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_scene_shows_its_own_picture_rather_than_anothers(seed):
+    clip = sk.Clip(scene(seed=seed).clip(motion_bucket_id=180))
+    others = [likeness(clip, scene(seed=other).image) for other in range(4) if other != seed]
+    assert likeness(clip, scene(seed=seed).image) > max(others) + 0.1
+
+
+def test_a_boomerang_has_no_seam_and_a_pan_that_goes_on_has_one():
+    clip = pan(64, 112, 1)
+    assert seam(clip.boomerang()) == pytest.approx(1, rel=0.05)
+    assert seam(clip) > 3
+    assert seam(clip) == seam(clip.at(fps=60))
+    assert seam(still(clip[0])) == 0
+
+
+def test_a_seam_is_the_jump_in_mean_steps():
+    levels = np.array([0, 10, 30, 250], np.uint8).reshape(-1, 1, 1, 1)
+    clip = sk.Clip(np.broadcast_to(levels, (4, 8, 8, 3)))
+    assert seam(clip) == pytest.approx(3)
+
+
+def test_every_measure_gives_one_number_under_its_name(clip):
+    for name, measure in metrics.MEASURES.items():
+        assert measure is getattr(metrics, name)
+        assert isinstance(measure(clip), float)
+
+
 def test_what_cannot_be_measured_is_told(clip):
     with pytest.raises(ValueError, match="one frame"):
         sk.motion(clip[:1])
@@ -105,3 +215,8 @@ def test_what_cannot_be_measured_is_told(clip):
         sk.motion(sk.Clip(clip.frames[:, :4]))
     with pytest.raises(ValueError, match="of is 'color'"):
         sk.drift(clip, of="color")
+    for count in (1, 2):
+        with pytest.raises(ValueError, match=f"{count} frames; a seam shows in three"):
+            seam(clip[:count])
+    with pytest.raises(ValueError, match="4×112"):
+        likeness(sk.Clip(clip.frames[:, :4]), clip[0])

@@ -1,0 +1,86 @@
+"""Folders to work in beside the place where a file is to land, and the locks of that place."""
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .paths import shown
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+HOST = re.sub(r"[^\w.]", "_", socket.gethostname())
+NAME = re.compile(r"\.saving-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+")
+LONGEST_WORK = 24 * 3600  # seconds after which a workshop of another machine is taken for left
+
+
+def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
+    """Make a folder to work in, on the same disk, that says whose it is and goes when it is done.
+
+    >>> with workshop(Path(tempfile.mkdtemp())) as folder:
+    ...     NAME.fullmatch(Path(folder).name)["pid"] == str(os.getpid())
+    True
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=f".saving-{HOST}-{os.getpid()}-", dir=parent)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{shown(parent)!r} cannot be written to ({error.strerror}); choose another folder.",
+        ) from error
+
+
+def remove_leftovers(parent: Path) -> list[str]:
+    """Remove the workshops of processes that were killed, and give their names.
+
+    >>> remove_leftovers(Path(tempfile.mkdtemp()))
+    []
+    """
+    removed = []
+    for folder in parent.glob(".saving-*"):
+        match = NAME.fullmatch(folder.name)
+        if match and _is_left(folder, match["host"], int(match["pid"])):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder.name)
+    return removed
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder for a moment, where its file system knows locks.
+
+    >>> with locked(Path(tempfile.mkdtemp())):
+    ...     pass
+    """
+    with (folder / ".lock").open("ab") as stream:
+        with suppress(OSError):  # some network drives have none; all lands by rename even there
+            if fcntl:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _is_left(folder: Path, host: str, pid: int) -> bool:
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime > LONGEST_WORK:
+            return True
+    # asking for a process on Windows, by os.kill, would end it
+    return host == HOST and os.name == "posix" and not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, and is another user's
+        return True
+    return True
