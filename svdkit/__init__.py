@@ -38,9 +38,17 @@ _MODULE_OF = {
     "camera": "metrics",
     "drift": "metrics",
     "flicker": "metrics",
+    "likeness": "metrics",
     "motion": "metrics",
+    "seam": "metrics",
     "show_fit": "framing",
     "animate": "animation",
+    "grid": "cells",
+    "sweep": "sweeps",
+    "Sweep": "sweeps",
+    "Cell": "shelves",
+    "aim": "aiming",
+    "Aim": "aiming",
     "rerun": "recipes",
     "Rerun": "recipes",
     "doctor": "health",
@@ -50,7 +58,10 @@ _MODULE_OF = {
 __all__ = ["__version__", *_MODULE_OF]
 
 if TYPE_CHECKING:  # for editors; a test holds these lines against the table above
+    from .aiming import Aim as Aim
+    from .aiming import aim as aim
     from .animation import animate as animate
+    from .cells import grid as grid
     from .clips import Clip as Clip
     from .display import Grid as Grid
     from .display import compare_clips as compare_clips
@@ -70,7 +81,9 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .metrics import camera as camera
     from .metrics import drift as drift
     from .metrics import flicker as flicker
+    from .metrics import likeness as likeness
     from .metrics import motion as motion
+    from .metrics import seam as seam
     from .models import MODELS as MODELS
     from .models import Licence as Licence
     from .models import Model as Model
@@ -80,6 +93,9 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .recipes import Rerun as Rerun
     from .recipes import rerun as rerun
     from .settings import Settings as Settings
+    from .shelves import Cell as Cell
+    from .sweeps import Sweep as Sweep
+    from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str):

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .memory import PRESETS
@@ -12,7 +13,7 @@ from .paths import as_path
 from .settings import GUIDANCE_SHAPES, LIMITS, Settings
 from .video import ENCODERS
 
-COMMANDS = ("demo", "animate", "rerun", "doctor", "models")
+COMMANDS = ("demo", "animate", "sweep", "rerun", "doctor", "models")
 
 
 def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argparse.ArgumentParser:
@@ -55,16 +56,28 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argpa
     )
     command.add_argument("--guidance", default="linear", choices=GUIDANCE_SHAPES)
     command.add_argument("--overwrite", action="store_true", help="replace files of others too")
-    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
-    for name, limit in LIMITS.items():
-        default = "from the model" if defaults[name] is None else f"{defaults[name]:g}"
-        command.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=limit.kind,
-            metavar=limit.kind.__name__.upper(),
-            help=f"{limit.low:g}–{limit.high:g}; default {default}",
-        )
+    _add_settings(command, lambda kind: {"type": kind, "metavar": kind.__name__.upper()})
     command.set_defaults(run=commands["animate"])
+
+    command = added.add_parser(
+        "sweep", help="make a clip of every combination of settings, or go on with it"
+    )
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture, a web address or a folder"
+    )
+    command.add_argument("-o", "--out", type=_path, required=True, help="the folder of the sweep")
+    command.add_argument("--model", default="auto", help=f"auto, {', '.join(MODELS)}, …")
+    command.add_argument("--seed", type=_several(int), metavar="INT,…", help="one seed, or several")
+    command.add_argument(
+        "--metrics", type=_several(str), default=["motion", "flicker"], metavar="NAME,…"
+    )
+    command.add_argument("--memory", default="auto", help=f"auto, {', '.join(PRESETS)}")
+    command.add_argument("--device", help="cuda, cuda:1, mps or cpu; by default the best there is")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="so many processes of this machine")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, like tcp://127.0.0.1:8786")
+    _add_settings(command, lambda kind: {"type": _several(kind), "metavar": "VALUE,…"})
+    command.set_defaults(run=commands["sweep"])
 
     command = added.add_parser("rerun", help="make a saved clip again, and say if it is the same")
     command.add_argument("clip", type=_path, metavar="CLIP", help="a video, or a folder of frames")
@@ -82,6 +95,26 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argpa
     command = added.add_parser("models", help="list the models, and what one may do with them")
     command.set_defaults(run=commands["models"])
     return top
+
+
+def _add_settings(command: argparse.ArgumentParser, how: Callable[[type], dict[str, Any]]) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    for name, limit in LIMITS.items():
+        default = "from the model" if defaults[name] is None else f"{defaults[name]:g}"
+        told = f"{limit.low:g}–{limit.high:g}; default {default}"
+        command.add_argument(f"--{name.replace('_', '-')}", help=told, **how(limit.kind))
+
+
+def _several(kind: type) -> Callable[[str], list[Any]]:
+    def values(text: str) -> list[Any]:
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no list; give values with commas between them, like 6,12"
+            ) from error
+
+    return values
 
 
 def _path(text: str) -> Path:

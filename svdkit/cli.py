@@ -1,16 +1,19 @@
-"""svdkit demo | animate | rerun | models | doctor: a thin door to the functions."""
+"""svdkit demo | animate | sweep | rerun | models | doctor: a thin door to the functions."""
 
 import argparse
 import os
-import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import __version__
+from .albums import pictures_in
 from .arguments import parser
+from .layouts import measured, named, varying
 from .models import MODELS
 from .paths import as_path, shown
 from .settings import LIMITS, Settings
@@ -19,9 +22,6 @@ from .video import ENCODERS, check_format
 from .web import is_address, shown_address
 
 MADE_BY = "made by svdkit"
-INPUT = re.compile(r"\.input(-\d+)?\.png$")  # what a saved clip keeps of its picture
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-PICTURES += (".heic", ".heif", ".avif")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +124,55 @@ def animate_pictures(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def sweep_pictures(options: argparse.Namespace) -> int:
+    """Make a clip of every combination of settings, or go on with it; a page shows them all."""
+    from . import grid, load, sweep
+
+    axes = {name: getattr(options, name) for name in (*LIMITS, "seed")}
+    cells = grid(**{name: values for name, values in axes.items() if values is not None})
+    with _executor(options) as executor:
+        pipeline = options.model
+        if executor is None:
+            pipeline = load(options.model, memory=options.memory, device=options.device)
+        elif options.memory != "auto" or options.device:
+            raise ValueError("--memory and --device are of this process; workers choose their own.")
+        pictures = _pictures(options.images)
+        runs = sweep(
+            pictures, pipeline, cells, options.out, executor=executor, metrics=options.metrics
+        )
+    axes = varying([cell.values for cell in runs])
+    for cell in runs:
+        asked = " · ".join(named(axis, cell.values[axis]) for axis in axes)
+        print(f"{shown(cell.path)}  {' · '.join(filter(None, [asked, measured(cell.metrics)]))}")
+    if len(runs):
+        print(f"All at a glance: {shown(runs.save(runs.folder / 'sweep.html'))}")
+    return 1 if runs.failures else 0
+
+
+@contextmanager
+def _executor(options: argparse.Namespace) -> Iterator[Any]:
+    """Start what --workers or --scheduler ask for, and end it afterwards."""
+    if options.workers is not None:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        if options.workers < 1:
+            raise ValueError(f"--workers is {options.workers}; one at least is needed.")
+        with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+            yield pool
+    elif options.scheduler:
+        try:
+            from dask.distributed import Client
+        except ImportError as error:
+            raise RuntimeError(
+                "--scheduler needs Dask: pip install 'svdkit[cluster]', or dask[distributed]."
+            ) from error
+        with Client(options.scheduler) as client:
+            yield client.get_executor()
+    else:
+        yield None
+
+
 def rerun_clip(options: argparse.Namespace) -> int:
     """Make a saved clip again; the exit code is 0 where it is identical."""
     from . import rerun
@@ -179,25 +228,12 @@ def _pictures(images: list[str]) -> list[str | Path]:
                 )
             found.append(image)
             continue
-        files = sorted(file for file in image.iterdir() if file.suffix.lower() in PICTURES)
-        files = [file for file in files if file.is_file() and not file.name.startswith(".")]
-        inside = [file for file in files if not _is_by_product(file)]
-        if not inside:
-            raise ValueError(
-                f"The folder {shown(image)!r} holds no picture ({', '.join(PICTURES)})."
-            )
-        found += inside
+        found += pictures_in(image)
     return found
 
 
 def _name(picture: str | Path) -> str:
     return shown_address(picture) if isinstance(picture, str) else shown(picture)
-
-
-def _is_by_product(file: Path) -> bool:
-    """Whether a file is a clip that svdkit saved, or the picture that it keeps beside one."""
-    clip = file.with_name(INPUT.sub("", file.name))
-    return Bundle(clip).is_ours()
 
 
 def _targets(pictures: list[str | Path], out: Path) -> list[Path]:
@@ -222,6 +258,7 @@ def _targets(pictures: list[str | Path], out: Path) -> list[Path]:
 COMMANDS = {
     "demo": demo,
     "animate": animate_pictures,
+    "sweep": sweep_pictures,
     "rerun": rerun_clip,
     "doctor": examine,
     "models": list_models,

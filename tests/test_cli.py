@@ -2,11 +2,15 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import svdkit as sk
 from svdkit.cli import main
+
+SAMPLE = Path(sk.__file__).parent / "toyland" / "sample.png"
 
 QUICK = ["--model", "tiny", "--num-frames", "2", "--num-inference-steps", "1"]
 
@@ -226,3 +230,49 @@ def test_hidden_files_and_folders_are_no_pictures(tmp_path, picture, monkeypatch
     picture.save(tmp_path / "in" / "kite.png")
     assert main(["animate", "in", "-o", "out", "--model", "tiny", *QUICK]) == 0
     assert [file.name for file in (tmp_path / "out").glob("*.mp4")] == ["kite.mp4"]
+
+
+def test_a_sweep_runs_goes_on_and_shows_itself(tmp_path, capsys):
+    few = ["--num-inference-steps", "1", "--num-frames", "3", "--height", "32", "--width", "56"]
+    folder = tmp_path / "runs"
+    Image.new("RGB", (64, 64), "navy").save(tmp_path / "blue.png")
+    command = ["sweep", str(tmp_path / "blue.png"), "--model", "tiny", "-o", str(folder), *few]
+    assert main([*command, "--motion-bucket-id", "60,180", "--seed", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(".mp4  motion_bucket_id ") == 2
+    assert "motion 0." in printed
+    assert (folder / "sweep.html").read_text(encoding="utf-8").count("<video") == 2
+    before = {file: file.stat().st_mtime_ns for file in folder.glob("*.mp4")}
+    assert main([*command, "--motion-bucket-id", "60,180,240", "--seed", "1"]) == 0
+    assert len(sk.Sweep.open(folder)) == 3
+    assert all(file.stat().st_mtime_ns == when for file, when in before.items())
+
+
+def test_a_sweep_goes_to_workers(tmp_path, capsys):
+    few = ["--num-inference-steps", "1", "--num-frames", "3", "--height", "32", "--width", "56"]
+    command = ["sweep", str(SAMPLE), "--model", "tiny", "-o", str(tmp_path / "runs"), *few]
+    assert main([*command, "--seed", "1,2", "--workers", "2"]) == 0
+    assert len(sk.Sweep.open(tmp_path / "runs")) == 2
+    assert main([*command, "--workers", "1", "--device", "cpu"]) == 1
+    assert "--memory and --device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fps", "6,fast"], "'6,fast' is no list"),
+        (["--fps", "0"], "fps is 0"),
+        (["--metrics", "speed"], "'speed' is no metric"),
+        (["--workers", "0"], "--workers is 0"),
+        (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "not allowed with"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_told(tmp_path, capsys, words, told):
+    command = ["sweep", str(SAMPLE), "--model", "tiny", "-o", str(tmp_path / "runs")]
+    try:
+        code = main([*command, *words])
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code in (1, 2)
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -8,11 +8,12 @@ makes one clip; time and memory are those of the true ones. `--limit-gib 8` play
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from circumstances import circumstances
 
 import svdkit as sk
 
@@ -55,25 +56,6 @@ def measure(preset: str, model: str, steps: int, limit_gib: float | None) -> dic
     return figures
 
 
-def circumstances(arguments: list[str], limit_gib: float | None) -> dict:
-    """Tell where and how the figures came about."""
-    import diffusers
-    import torch
-
-    there = torch.cuda.is_available()
-    return {
-        "card": torch.cuda.get_device_name(0) if there else None,
-        "limited_to_gib": limit_gib,
-        "versions": {
-            "svdkit": sk.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-        },
-        "command": " ".join(["python tests/benchmarks/memory_presets.py", *arguments]),
-    }
-
-
 def main(arguments: list[str]) -> None:
     """Measure every preset asked for, and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -94,7 +76,8 @@ def main(arguments: list[str]) -> None:
         subprocess.run(command, check=True)
         rows.append(json.loads(options.out.read_text()))
         print(json.dumps(rows[-1]), flush=True)
-    report = circumstances(arguments, options.limit_gib) | {"presets": rows}
+    about = {"limited_to_gib": options.limit_gib, "presets": rows}
+    report = circumstances(__file__, arguments) | about
     options.out.write_text(json.dumps(report, indent=2) + "\n")
 
 

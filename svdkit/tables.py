@@ -1,0 +1,117 @@
+"""The cells of a sweep as numbers: a table, and a plot."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .clips import Clip
+from .layouts import varying
+from .metrics import MEASURES
+from .models import did_you_mean
+from .shelves import Cell
+
+
+def table_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Give a row for each cell: what differs, what was measured, then what is the same in all.
+
+    >>> table_of([])
+    []
+    """
+    first = varying([cell.values for cell in cells])
+    rows = []
+    for cell in cells:
+        axes = {name: cell.values[name] for name in first}
+        rows.append({"cell": cell.name} | axes | dict(cell.metrics) | dict(cell.values))
+    return rows
+
+
+def measure(cell: Cell, metric: str) -> float | None:
+    """Give what was measured of a cell; what was not is measured now, on the clip as it was saved.
+
+    >>> from pathlib import Path
+    >>> measure(Cell("a", {}, {"motion": 0.02}, Path()), "motion")
+    0.02
+    """
+    if metric in cell.metrics:
+        return cell.metrics[metric]
+    check_measures([metric])
+    return measured(cell.clip, [metric])[metric]
+
+
+def measured(clip: Clip, names: Iterable[str]) -> dict[str, float | None]:
+    """Measure a clip; None where it is too short or too small for that.
+
+    >>> import numpy as np
+    >>> measured(Clip(np.zeros((2, 64, 112, 3), np.uint8)), ["motion", "flicker"])
+    {'motion': 0.0, 'flicker': None}
+    """
+    numbers: dict[str, float | None] = {}
+    for name in names:
+        try:
+            numbers[name] = MEASURES[name](clip)
+        except ValueError:
+            numbers[name] = None
+    return numbers
+
+
+def check_measures(names: Iterable[str]) -> None:
+    """Make sure that there are such metrics.
+
+    >>> check_measures(["movement"])
+    Traceback (most recent call last):
+    ValueError: 'movement' is no metric of a sweep. There are: motion, flicker, drift, seam.
+    """
+    for name in names:
+        if name not in MEASURES:
+            raise ValueError(
+                f"{name!r} is no metric of a sweep.{did_you_mean(name, MEASURES)} There are: "
+                f"{', '.join(MEASURES)}."
+            )
+
+
+def plotted(cells: Sequence[Cell], metric: str, x: str, by: str | None) -> Any:
+    """Draw a metric over an axis, a dot for each cell and a line through their means."""
+    from matplotlib import pyplot
+
+    for axis in (x, by):
+        if axis is not None and cells and axis not in cells[0].values:
+            names = ", ".join(varying([cell.values for cell in cells])) or "nothing"
+            raise ValueError(
+                f"{axis!r} is no axis of this sweep.{did_you_mean(axis, cells[0].values)} What "
+                f"differs among its cells is {names}."
+            )
+    lines: dict[Any, dict[Any, list[float]]] = {}
+    for cell in cells:
+        value = measure(cell, metric)
+        if value is not None:
+            line = lines.setdefault(_plain(cell.values[by]) if by else "", {})
+            line.setdefault(_plain(cell.values[x]), []).append(value)
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for label, points in _sorted(lines):
+        places = [place for place, _ in _sorted(points)]
+        means = [sum(values) / len(values) for _, values in _sorted(points)]
+        (drawn,) = axes.plot(places, means, marker="o", label=f"{by} {label}" if by else None)
+        dots = [(place, value) for place, values in points.items() for value in values]
+        axes.scatter(*zip(*dots, strict=True), s=8, alpha=0.5, color=drawn.get_color())
+    axes.set_xlabel(x)
+    axes.set_ylabel(UNITS.get(metric, metric))
+    if by:
+        axes.legend()
+    pyplot.close(figure)  # the notebook shows what is returned, and not once more
+    return figure
+
+
+UNITS = {
+    "motion": "motion, frame widths per frame",
+    "flicker": "flicker, share of white per frame",
+    "drift": "drift of colour, share of white",
+    "seam": "seam, mean steps",
+}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str)) else str(value)
+
+
+def _sorted(groups: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    numbers = all(isinstance(key, (int, float)) for key in groups)
+    return sorted(groups.items()) if numbers else list(groups.items())
