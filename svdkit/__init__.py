@@ -46,7 +46,7 @@ _MODULE_OF = {
     "grid": "cells",
     "sweep": "sweeps",
     "Sweep": "sweeps",
-    "Cell": "shelves",
+    "Cell": "cards",
     "aim": "aiming",
     "Aim": "aiming",
     "rerun": "recipes",
@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .aiming import Aim as Aim
     from .aiming import aim as aim
     from .animation import animate as animate
+    from .cards import Cell as Cell
     from .cells import grid as grid
     from .clips import Clip as Clip
     from .display import Grid as Grid
@@ -93,7 +94,6 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .recipes import Rerun as Rerun
     from .recipes import rerun as rerun
     from .settings import Settings as Settings
-    from .shelves import Cell as Cell
     from .sweeps import Sweep as Sweep
     from .sweeps import sweep as sweep
 

@@ -5,11 +5,12 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from .animation import animate, check_request
 from .clips import Clip
-from .images import ImageLike, open_image
+from .images import FITTING, ImageLike, open_image
 from .metrics import motion as motion_of
 from .pipelines import load
 from .settings import LIMITS
@@ -80,18 +81,18 @@ def aim(
     >>> len(aimed.tried)
     2
     """
-    is_number = isinstance(motion, (int, float)) and not isinstance(motion, bool)
+    is_number = isinstance(motion, Real) and not isinstance(motion, bool)
     if not is_number or not 0 < motion <= MOST_WISH:
         raise ValueError(
             f"motion is {motion!r}; it is the wish in frame widths per frame, 0–{MOST_WISH}, "
             "like 0.02."
         )
-    if isinstance(most_clips, bool) or not isinstance(most_clips, int) or most_clips < 1:
+    if isinstance(most_clips, bool) or not isinstance(most_clips, Integral) or most_clips < 1:
         raise ValueError(f"most_clips is {most_clips!r}; a whole number from 1 is needed.")
     if "motion_bucket_id" in settings:
         raise TypeError("motion_bucket_id is what aim looks for; leave it out, or use animate.")
-    fitting = {name: settings[name] for name in ("how", "focus") if name in settings}
-    check_request({n: v for n, v in settings.items() if n not in fitting}, seed=seed, **fitting)
+    others = {name: settings[name] for name in (*FITTING, "on_step") if name in settings}
+    check_request({n: v for n, v in settings.items() if n not in others}, seed=seed, **others)
     picture = open_image(image)
     if isinstance(pipeline, (str, os.PathLike)):
         pipeline = load(pipeline)
@@ -106,7 +107,7 @@ def aim(
         if progress:
             print(f"motion_bucket_id {bucket}: motion {tried[bucket]:.4f}")
         if best is None or abs(tried[bucket] - motion) < abs(best.motion - motion):
-            best = Aim(clip, bucket, tried[bucket], motion, tried)
+            best = Aim(clip, bucket, tried[bucket], float(motion), tried)
         if abs(best.motion - motion) <= NEAR * motion or len(tried) == most_clips:
             break
     return best

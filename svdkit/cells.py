@@ -5,13 +5,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .albums import pictures_in
 from .animation import check_request, resolved_for
 from .arrays import is_array
-from .images import ImageLike, fit, open_image
+from .images import FITTING, ImageLike, fit, open_image
 from .models import did_you_mean
 from .paths import as_path
 from .settings import Settings
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from diffusers import StableVideoDiffusionPipeline
 
-FITTING = {"how": "crop", "focus": (0.5, 0.5)}
 SETTINGS = tuple(field.name for field in fields(Settings))
 AXES = (*SETTINGS, "seed", "image", *FITTING)
 
@@ -172,10 +172,13 @@ def _values_of(name: str, axis: Any) -> list[Any]:
         return _images_of(axis)
     if isinstance(axis, Mapping):
         raise TypeError(f"{name} is {axis!r:.60}; give a list of values, or one.")
+    axis = axis.tolist() if is_array(axis) else axis
     is_one = isinstance(axis, (str, bytes, tuple)) or not isinstance(axis, Iterable)
-    values = [axis] if is_one else list(axis.tolist() if is_array(axis) else axis)
+    values = [axis] if is_one else [tuple(v.tolist()) if is_array(v) else v for v in axis]
     if not values:
         raise ValueError(f"{name} has no values; give one at least.")
+    if name in ("guidance", "focus") and all(isinstance(value, Real) for value in values):
+        return [tuple(values)]  # one curve or one point: a number alone is neither
     return [value for number, value in enumerate(values) if value not in values[:number]]
 
 

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from . import __version__
 from .albums import pictures_in
 from .arguments import parser
-from .layouts import measured, named, varying
+from .layouts import in_words, named, varying
 from .models import MODELS
 from .paths import as_path, shown
 from .settings import LIMITS, Settings
 from .storage import Bundle
+from .tables import checked_measures
 from .video import ENCODERS, check_format
 from .web import is_address, shown_address
 
@@ -126,26 +127,25 @@ def animate_pictures(options: argparse.Namespace) -> int:
 
 def sweep_pictures(options: argparse.Namespace) -> int:
     """Make a clip of every combination of settings, or go on with it; a page shows them all."""
-    from . import grid, load, sweep
+    from . import Sweep, grid, load, sweep
 
     axes = {name: getattr(options, name) for name in (*LIMITS, "seed")}
+    # what is wrong is told now, and not after a download
     cells = grid(**{name: values for name, values in axes.items() if values is not None})
+    pictures, metrics = _pictures(options.images), checked_measures(options.metrics)
     with _executor(options) as executor:
         pipeline = options.model
         if executor is None:
             pipeline = load(options.model, memory=options.memory, device=options.device)
         elif options.memory != "auto" or options.device:
             raise ValueError("--memory and --device are of this process; workers choose their own.")
-        pictures = _pictures(options.images)
-        runs = sweep(
-            pictures, pipeline, cells, options.out, executor=executor, metrics=options.metrics
-        )
+        runs = sweep(pictures, pipeline, cells, options.out, executor=executor, metrics=metrics)
     axes = varying([cell.values for cell in runs])
     for cell in runs:
         asked = " · ".join(named(axis, cell.values[axis]) for axis in axes)
-        print(f"{shown(cell.path)}  {' · '.join(filter(None, [asked, measured(cell.metrics)]))}")
-    if len(runs):
-        print(f"All at a glance: {shown(runs.save(runs.folder / 'sweep.html'))}")
+        print(f"{shown(cell.path)}  {' · '.join(filter(None, [asked, in_words(cell.metrics)]))}")
+    everything = Sweep.open(runs.folder)
+    print(f"All at a glance: {shown(everything.save(runs.folder / 'sweep.html'))}")
     return 1 if runs.failures else 0
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from .clips import Clip
+from .drawing import INK, PAPER, font
 from .frames import psnr, size_of
 
 GAP = 4  # pixels between pictures
-PAPER, INK = "white", "#222"
 
 
 def show_frames(clip: Clip, *, columns: int | None = None, width: int = 160) -> Image.Image:
@@ -168,8 +168,8 @@ class Grid:
 
 
 def _sheet(pictures: list[tuple[str, Image.Image]], columns: int, width: int) -> Image.Image:
-    font = ImageFont.load_default(size=max(10, width // 12))
-    line = round(font.size * 1.4)
+    letter = font(max(10, width // 12))
+    line = round(letter.size * 1.4)
     heights = [max(1, round(picture.height * width / picture.width)) for _, picture in pictures]
     height = max(heights)
     rows = math.ceil(len(pictures) / columns)
@@ -181,14 +181,14 @@ def _sheet(pictures: list[tuple[str, Image.Image]], columns: int, width: int) ->
         y = number // columns * (height + line + GAP)
         scaled = picture.resize((width, heights[number]))
         sheet.paste(scaled, (x, y + line))
-        draw.text((x + GAP, y), _shortened(title, font, width - GAP), INK, font)
+        draw.text((x + GAP, y), _shortened(title, letter, width - GAP), INK, letter)
     return sheet
 
 
-def _shortened(title: str, font: Any, width: int) -> str:
-    if font.getlength(title) <= width:
+def _shortened(title: str, letter: Any, width: int) -> str:
+    if letter.getlength(title) <= width:
         return title
-    while title and font.getlength(title + "…") > width:
+    while title and letter.getlength(title + "…") > width:
         title = title[:-1]
     return title + "…"
 

@@ -8,13 +8,14 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .cards import Cell
 from .clips import Clip
 from .display import compare_clips
-from .layouts import Layout, measured, named, varying, word
+from .images import FITTING
+from .layouts import Layout, in_words, named, varying, word
 from .models import find_model
 from .paths import shown
 from .settings import Settings
-from .shelves import Cell
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -56,7 +57,7 @@ def as_code(cell: Cell, model: str | os.PathLike) -> str:
     """
     row = find_model(model) if isinstance(model, str) else None
     usual = asdict(Settings.of({}, row.defaults if row else {}))
-    usual |= {"how": "crop", "focus": (0.5, 0.5)}
+    usual |= FITTING
     if row:
         usual |= {"height": row.height, "width": row.width, "num_frames": row.num_frames}
     values = {name: _plain(value) for name, value in cell.values.items()}
@@ -165,11 +166,11 @@ class _Explorer:
 
     def _label(self, number: int) -> str:
         cell = self.cells[number]
-        told = [self.layout.label(number) or cell.name, measured(cell.metrics)]
+        told = [self.layout.label(number) or cell.name, in_words(cell.metrics)]
         metric, _ = self.order.value
         if metric:  # lists are narrow: by what they are sorted comes first
-            told.insert(0, measured({metric: cell.metrics.get(metric)}))
-            told[-1] = measured({k: v for k, v in cell.metrics.items() if k != metric})
+            told.insert(0, in_words({metric: cell.metrics.get(metric)}))
+            told[-1] = in_words({k: v for k, v in cell.metrics.items() if k != metric})
         return " · ".join(filter(None, told))
 
     def _player(self, choice: Any) -> str:
@@ -222,10 +223,10 @@ def _failed(failures: list[Mapping[str, Any]]) -> str:
     if not failures:
         return ""
     values = [{k: v for k, v in failure.items() if k != "error"} for failure in failures]
-    axes = varying(values) or {name: [] for name in values[0]}
+    axes = varying([known for known in values if known]) or {name: [] for name in values[0]}
     lines = [
-        f"{' · '.join(named(axis, known.get(axis)) for axis in axes)}: {shown(failure['error'])}"
-        for known, failure in zip(values, failures, strict=True)
+        ": ".join([" · ".join(named(axis, known[axis]) for axis in axes if axis in known), why])
+        for known, why in zip(values, [shown(each["error"]) for each in failures], strict=True)
     ]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f"<details><summary>{len(failures)} failed</summary><ul>{items}</ul></details>"

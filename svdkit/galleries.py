@@ -4,28 +4,29 @@ import base64
 import html
 import io
 import os
-import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property
+from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from . import __version__
-from .layouts import Layout, Table, measured
+from .cards import Cell
+from .drawing import SIZE, font, together, words
+from .layouts import Layout, Table, in_words
 from .miniatures import Miniature, miniature
 from .paths import as_path, shown
-from .shelves import Cell
 from .workshops import workshop
 
 MOST_PLAYING = 24  # players that start by themselves: more of them make a page stutter
 HTML_BYTES, CELL_BYTES = 10_000_000, 600_000  # in base64, of all cells and of one
 FALLBACK = (2000, 16000)  # pixels; a JPEG has 65535 at most
-PAPER, INK, GREY, SIZE = "white", "#222", "#777", 12
+GREY = "#777"
 GENERATOR = '<meta name="generator" content="svdkit">'
 SOFTWARE = "made by svdkit"
 LEFT = "text-align:left;vertical-align:top;padding:3px 4px"
@@ -53,27 +54,33 @@ class Gallery:
         columns: str | None = None,
         fps: float | None = None,
     ):
-        self.cells, self.failures = tuple(cells), tuple(map(dict, failures))
+        failed = [dict(failure) for failure in failures]
+        self.cells = tuple(cells)
+        self.failures = tuple(failure for failure in failed if len(failure) > 1)
+        self.unplaced = tuple(failure for failure in failed if len(failure) <= 1)
         for cell in self.cells:
             if not isinstance(cell, Cell):
                 raise TypeError(f"{cell!r:.60} is no cell of a sweep; show_clips shows any clips.")
-        is_number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
+        is_number = isinstance(fps, Real) and not isinstance(fps, bool)
         if fps is not None and not (is_number and 0 < fps <= 1000):
             raise ValueError(f"fps is {fps!r}; playback needs a number above 0, up to 1000. Try 7.")
-        self.fps = fps
+        self.fps = None if fps is None else float(fps)
         failed = ({k: v for k, v in cell.items() if k != "error"} for cell in self.failures)
         values = [*(cell.values for cell in self.cells), *failed]
         self.layout = Layout(values, rows=rows, columns=columns)
 
     def __repr__(self) -> str:
         told = f"{len(self.cells)} clip{'s' if len(self.cells) != 1 else ''}"
-        told += f", {len(self.failures)} failed" if self.failures else ""
+        failed = len(self.failures) + len(self.unplaced)
+        told += f", {failed} failed" if failed else ""
         return f"Gallery({told}{' by ' if self.layout.axes else ''}{', '.join(self.layout.axes)})"
 
     def _repr_html_(self) -> str:
         # only tags and inline styles that JupyterLab lets pass in a notebook it does not trust
+        lines = [shown(failure.get("error", "failed")) for failure in self.unplaced]
+        below = "".join(f'<div style="{FAILED}">{_error(line)}</div>' for line in lines)
         if not self.layout.values:
-            return "<div>There are no clips yet.</div>"
+            return f"<div>There are no clips yet.</div>{below}"
         groups, parts = self.layout.groups(), []
         counts = [
             sum(len(place) for table in tables for _, row in table.rows for place in row)
@@ -86,7 +93,7 @@ class Gallery:
                 heading = f'<summary style="padding:4px 0">{html.escape(title)}</summary>'
                 inside = f"<details{'' if parts else ' open'}>{heading}{inside}</details>"
             parts.append(inside)
-        return f'<div style="overflow-x:auto">{"".join(parts)}</div>'
+        return f'<div style="overflow-x:auto">{"".join(parts)}{below}</div>'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         picture, stream = self.image(), io.BytesIO()
@@ -106,12 +113,12 @@ class Gallery:
         """
         if not 64 <= width <= 320:
             raise ValueError(f"width is {width}; a frame takes 64–320 pixels in a gallery.")
-        parts = [] if self.layout.values else [_words("There are no clips yet.", 3 * width)]
+        parts = [] if self.layout.values else [words("There are no clips yet.", 3 * width)]
         for title, tables in self.layout.groups():
             drawn = [self._drawn(table, width) for table in tables]
-            parts += [_words(title, max(one.width for one in drawn), size=15)] if title else []
+            parts += [words(title, max(one.width for one in drawn), size=15)] if title else []
             parts += drawn
-        return _together([_together(parts, down=True, gap=10)], edge=6)
+        return together([together(parts, down=True, gap=10)], edge=6)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         """Save as a picture of first frames, .png, or as a page that plays anywhere, .html.
@@ -164,7 +171,7 @@ class Gallery:
         return players + [shown(failure.get("error", "failed")) for failure in self.failures]
 
     def _caption(self, number: int) -> str:
-        return measured(self.cells[number].metrics) if number < len(self.cells) else ""
+        return in_words(self.cells[number].metrics) if number < len(self.cells) else ""
 
     def _table(self, table: Table, plays: bool) -> str:
         width = min(240, max(160, 800 // len(table.columns)))
@@ -186,8 +193,8 @@ class Gallery:
     def _player_html(self, number: int, width: int, plays: bool) -> str:
         player, label = self._players[number], html.escape(self.layout.label(number))
         if isinstance(player, str):
-            error = html.escape(textwrap.shorten(player, 500))
-            return f'<div style="width:{width - 14}px;{FAILED}" title="{label}">{error}</div>'
+            style = f"width:{width - 14}px;{FAILED}"
+            return f'<div style="{style}" title="{label}">{_error(player)}</div>'
         mp4, poster = (base64.b64encode(data).decode() for data in player[:2])
         starts = "autoplay" if plays else 'preload="metadata"'
         return (  # as video_tag has it
@@ -205,34 +212,38 @@ class Gallery:
     def _drawn(self, table: Table, width: int) -> Image.Image:
         aside, across = self.layout.rows, self.layout.columns
         names = [aside or "", *(heading for heading, _ in table.rows)]
-        margin = min(width, max(int(_font(SIZE).getlength(name)) for name in names) + 8)
+        margin = min(width, max(int(font(SIZE).getlength(name)) for name in names) + 8)
         lines = []
         if across:
-            lines.append([_words("", margin), _words(across, width * len(table.columns), GREY)])
+            lines.append([words("", margin), words(across, width * len(table.columns), GREY)])
         if across or aside:
-            headings = [_words(heading, width) for heading in table.columns]
-            lines.append([_words(aside or "", margin, GREY), *headings])
+            headings = [words(heading, width) for heading in table.columns]
+            lines.append([words(aside or "", margin, GREY), *headings])
         for heading, row in table.rows:
             places = (
-                _together([self._tile(n, width) for n in place] or [_words("", width)], down=True)
+                together([self._tile(n, width) for n in place] or [words("", width)], down=True)
                 for place in row
             )
-            lines.append([_words(heading, margin), *places])
+            lines.append([words(heading, margin), *places])
         lines = [line if aside else line[1:] for line in lines]
-        return _together([_together(line, gap=4) for line in lines], down=True, gap=4)
+        return together([together(line, gap=4) for line in lines], down=True, gap=4)
 
     def _tile(self, number: int, width: int) -> Image.Image:
         player = self._players[number]
         if isinstance(player, str):
             tile = Image.new("RGB", (width, round(width * 0.6)), "#ddd")
-            tile.paste(_words(player, width - 12, paper="#ddd", most_lines=4), (6, 4))
+            tile.paste(words(player, width - 12, paper="#ddd", most_lines=4), (6, 4))
             return tile
         side = width / max(1, player.tall)
         frame = Image.open(io.BytesIO(player.poster))
         frame = frame.resize((round(side), max(1, round(side * player.tall))))
         # a name and its number stay on one line
         caption = self._caption(number).replace(" ", "\xa0").replace("\xa0·\xa0", " · ")
-        return _together([frame, _words(caption, width)], down=True, gap=2)
+        return together([frame, words(caption, width)], down=True, gap=2)
+
+
+def _error(text: str) -> str:
+    return html.escape(textwrap.shorten(text, 500))
 
 
 def _heading(text: str) -> str:
@@ -248,46 +259,3 @@ def _is_ours(path: Path) -> bool:
             return str(image.info.get("Software", "")).startswith(SOFTWARE)
     except (OSError, ValueError):
         return False
-
-
-@cache
-def _font(size: int) -> Any:
-    from matplotlib import get_data_path  # whose font knows more letters than Pillow's
-
-    return ImageFont.truetype(str(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)
-
-
-def _words(
-    text: str,
-    width: int,
-    ink: str = INK,
-    *,
-    size: int = SIZE,
-    paper: str = PAPER,
-    most_lines: int = 3,
-) -> Image.Image:
-    font = _font(size)
-    text = re.sub("[ \t\n\r\v\f]+", " ", text)[:500]  # a space that keeps words together stays
-    lines, letters = [text], len(text)
-    while max(map(font.getlength, lines), default=0) > width - 4 and letters > 1:
-        letters = min(letters - 1, width)
-        lines = textwrap.wrap(text, letters, max_lines=most_lines, placeholder="…")
-    picture = Image.new("RGB", (width, round(1.35 * size) * max(1, len(lines))), paper)
-    ImageDraw.Draw(picture).text((2, 0), "\n".join(lines), ink, font, spacing=round(0.2 * size))
-    return picture
-
-
-def _together(
-    pictures: list[Image.Image], *, down: bool = False, gap: int = 0, edge: int = 0
-) -> Image.Image:
-    widths, heights = zip(*(picture.size for picture in pictures), strict=True)
-    gaps = gap * (len(pictures) - 1)
-    width, height = (
-        (max(widths), sum(heights) + gaps) if down else (sum(widths) + gaps, max(heights))
-    )
-    whole = Image.new("RGB", (width + 2 * edge, height + 2 * edge), PAPER)
-    x = y = edge
-    for picture in pictures:
-        whole.paste(picture, (x, y))
-        x, y = (x, y + picture.height + gap) if down else (x + picture.width + gap, y)
-    return whole

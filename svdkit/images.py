@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ImageLike = Any  # a path, a web address, bytes, a PIL image, a numpy array or a torch tensor
 FIT_WAYS = ("crop", "pad", "stretch")
+FITTING = {"how": "crop", "focus": (0.5, 0.5)}  # what `fit` does unless one says
 WHAT_OPENS = "a path, a web address, bytes, a PIL image, a numpy array or a torch tensor"
 COLOURS_OF = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}  # what a profile of each mode is for
 
@@ -130,7 +131,7 @@ def check_fit(how: str, focus: tuple[float, float]) -> None:
     if how not in FIT_WAYS:
         raise ValueError(f"how is {how!r}; it is one of {', '.join(FIT_WAYS)}.")
     try:
-        x, y = (float(f) for f in focus)
+        x, y = (float(f) if isinstance(f, numbers.Real) else math.nan for f in focus)
     except (TypeError, ValueError, OverflowError):
         x = y = math.nan
     if not (0 <= x <= 1 and 0 <= y <= 1):

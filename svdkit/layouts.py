@@ -92,7 +92,7 @@ class Layout:
         known = {axis for values in self.values for axis in values}
         every = varying(self.values, needed=False)
         says = f"What varies: {', '.join(every) or 'nothing'}."
-        if axis not in known:
+        if not isinstance(axis, str) or axis not in known:
             near = did_you_mean(axis, known)
             raise TypeError(f"{name} is {axis!r}, and no cell has that.{near} {says}")
         if axis not in every:
@@ -145,10 +145,10 @@ def named(axis: str, value: Any) -> str:
     return word(value) if axis == "image" else f"{axis} {word(value)}"
 
 
-def measured(metrics: Mapping[str, Any]) -> str:
+def in_words(metrics: Mapping[str, Any]) -> str:
     """Say what was measured, in small.
 
-    >>> measured({"motion": 0.021347, "flicker": None})
+    >>> in_words({"motion": 0.021347, "flicker": None})
     'motion 0.0213 · flicker –'
     """
     return " · ".join(f"{name} {_number(value)}" for name, value in metrics.items())

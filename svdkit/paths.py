@@ -15,9 +15,32 @@ def as_path(path: str | os.PathLike) -> Path:
         raise TypeError(f"{path!r} is no path; give a str or a pathlib.Path, like 'kite.mp4'.")
     if not os.fspath(path):
         raise ValueError("The path is empty; give one like 'kite.mp4'.")
+    if "\0" in str(path):
+        raise ValueError(f"The path {str(path)!r} has a NUL in it, which no file can have.")
     if re.match("https?://", str(path), re.IGNORECASE):
         raise ValueError("A web address is no path; save what is there, and give its path.")
     return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
+
+
+def without_folders(text: object) -> str:
+    """Write a message that goes into a file: of absolute paths in it only the names are left.
+
+    >>> without_folders("'/data/alice/kite.png' is broken; see https://example.org/a/b")
+    "'…/kite.png' is broken; see https://example.org/a/b"
+    """
+    return re.sub(r"(?<![\w./~:…-])(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+(?=[/\\])", "…", shown(text))
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file, and no pipe that one would wait at, nor a name that none can have.
+
+    >>> is_file(Path("nowhere" * 100))
+    False
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def shown(text: object) -> str:

@@ -7,25 +7,25 @@ inputs/<sha256>.png   the fitted pictures, each once
 <cell>.error.json     why a cell failed, until it succeeds
 """
 
+import errno
 import json
 import os
 import random
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import __version__, files
+from .cards import Cell, asked_in, measured_in
 from .clips import Clip
 from .frames import sha256_of_frames
 from .images import open_image
-from .layouts import measured
 from .notes import json_in
-from .paths import as_path, shown
+from .paths import as_path, is_file, shown, without_folders
 from .storage import Bundle, fingerprint
 from .workshops import locked, remove_leftovers, workshop
 
@@ -37,33 +37,8 @@ ERROR = ".error.json"
 IDENTITY = ("model", "source", "scheduler", "arithmetic")  # what all clips of a folder share
 CELL = re.compile(r"([0-9a-f]{16})\.mp4\.json")
 TITLE = "Title"  # the keyword that PNG has for it
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One clip of a sweep: its settings by name, what was measured of it, and where it is.
-
-    >>> Cell("ab12", {"fps": 7}, {"motion": 0.02}, Path("ab12.mp4"))
-    Cell(ab12, motion 0.02)
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    """The title of its picture as "image", the seed, how it was fitted, and all settings."""
-    metrics: Mapping[str, Any]
-    path: Path
-    image_sha256: str = ""
-
-    @property
-    def clip(self) -> Clip:
-        """The clip, read anew each time: hundreds of them would fill the memory."""
-        return Clip.open(self.path)
-
-    def __repr__(self) -> str:
-        return f"Cell({', '.join(filter(None, [self.name, measured(self.metrics)]))})"
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return self.clip._repr_mimebundle_() | {"text/plain": repr(self)}
+MOST_LETTERS = 2000  # of a text that may be a stranger's
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Shelf:
@@ -89,12 +64,12 @@ class Shelf:
         """
         folder = as_path(folder).absolute()
         file = folder / ABOUT
-        if not file.is_file():
+        if not is_file(file):
             raise FileNotFoundError(
-                f"{shown(folder.name)!r} is no folder of a sweep: there is no {ABOUT} in it."
+                f"{shown(folder.name)!r:.100} is no folder of a sweep: there is no {ABOUT} in it."
             )
         about = _json_of(file)
-        if type(about.get("seed")) is not int or not set(IDENTITY) <= set(about):
+        if not _is_about(about):
             raise ValueError(
                 f"{shown(file)!r} does not say the {', '.join(IDENTITY)} and seed of a sweep. "
                 "Put back what was there, or choose another folder."
@@ -108,15 +83,14 @@ class Shelf:
         One that holds clips of another model, or other files, is an error.
         """
         folder = as_path(folder).absolute()
+        _check_others(folder)
         with workshop(folder) as room, locked(folder):
-            if not (folder / ABOUT).exists():
-                others = [file for file in folder.iterdir() if not file.name.startswith(".")]
-                if others:
-                    raise FileExistsError(
-                        f"{shown(folder)!r} holds other files, like {others[0].name!r}, and no "
-                        "sweep; choose a new folder."
-                    )
-                seed = random.SystemRandom().randrange(2**32)
+            if (folder / ABOUT).exists():
+                shelf = cls.open(folder)
+                seed, is_new = shelf.about["seed"], not shelf.names()
+            else:
+                seed, is_new = random.SystemRandom().randrange(2**32), True
+            if is_new:  # where no clip is yet, another model may still take the place
                 about = {"svdkit": __version__, **identity, "seed": seed}
                 _land(Path(room, ABOUT), folder / ABOUT, json.dumps(about, indent=2))
         shelf = cls.open(folder)
@@ -136,7 +110,7 @@ class Shelf:
     def check_weights(self, dtype: str, weights: str | None) -> None:
         """Make sure that weights are those that made the clips here, as far as that can be told."""
         for name in self.names():
-            outcome = self._about(name).get("outcome", {})
+            outcome = self._bundle(name).read().get("outcome", {})
             if outcome.get("dtype") == dtype and outcome.get("weights") and weights:
                 if outcome["weights"] != weights:
                     raise ValueError(
@@ -150,24 +124,39 @@ class Shelf:
         from PIL.PngImagePlugin import PngInfo
 
         sha = sha256_of_frames(np.asarray(picture))
-        if not self._picture(sha).exists():
-            note = PngInfo()
-            note.add_itxt(TITLE, title)
-            with self._room() as room:
-                draft = Path(room, f"{sha}.png")
-                picture.save(draft, pnginfo=note)
-                self._picture(sha).parent.mkdir(exist_ok=True)
-                os.replace(draft, self._picture(sha))
+        if self._picture(sha).exists():
+            self.picture(sha)  # which tells if it is another one now
+            return sha
+        note = PngInfo()
+        note.add_itxt(TITLE, title.encode("utf-8", "replace").decode())
+        with self._room() as room:
+            draft = Path(room, f"{sha}.png")
+            picture.save(draft, pnginfo=note)
+            self._picture(sha).parent.mkdir(exist_ok=True)
+            os.replace(draft, self._picture(sha))
         return sha
 
     def picture(self, sha: str) -> "Image.Image":
-        """Open a picture that is stored here."""
-        return open_image(self._picture(sha))
+        """Open a picture that is stored here; one that was changed since is an error, and stays."""
+        file = self._picture(sha)
+        why = "it is lost"
+        if is_file(file):
+            try:
+                picture = open_image(file)
+                why = "it is another picture now"
+                if sha256_of_frames(np.asarray(picture)) == sha:
+                    return picture
+            except (OSError, ValueError):
+                why = "it cannot be read any more"
+        raise ValueError(
+            f"{shown(file)!r} is what clips here were made from, and {why}. Move it away, if it is "
+            "there, and make the same call again."
+        )
 
     def has(self, name: str) -> bool:
         """Whether a cell is there and whole; what was changed since is an error, and stays."""
         bundle = self._bundle(name)
-        if not bundle.recipe.exists() or not bundle.path.exists():
+        if not is_file(bundle.recipe) or not is_file(bundle.path):
             return False
         told = bundle.read().get("file", {}).get("sha256", {}).get("")
         if told != fingerprint(bundle.path):
@@ -192,43 +181,54 @@ class Shelf:
             self._error(name).unlink()
 
     def fail(self, name: str, asked: Mapping[str, Any], error: Exception) -> None:
-        """Note down why a cell failed."""
-        note = {"error": f"{type(error).__name__}: {shown(error)}", "request": dict(asked)}
-        with self._room() as room:
-            _land(Path(room, self._error(name).name), self._error(name), json.dumps(note, indent=2))
+        """Note down why a cell failed, if no other process has made it meanwhile."""
+        why = f"{type(error).__name__}: {without_folders(error)}"
+        note = json.dumps({"error": why, "request": dict(asked)}, indent=2)
+        with self._room() as room, locked(self.folder):
+            if not self.has(name):
+                _land(Path(room, self._error(name).name), self._error(name), note)
 
     def names(self) -> list[str]:
         """List the cells that are done, by their names."""
-        matches = (CELL.fullmatch(file.name) for file in self.folder.iterdir())
+        matches = (CELL.fullmatch(file.name) for file in self.folder.iterdir() if is_file(file))
         return sorted(match[1] for match in matches if match)
 
-    def failures(self) -> dict[str, dict[str, Any]]:
-        """Give what is noted of the cells that failed: name → error and request."""
-        files = sorted(self.folder.glob(f"*{ERROR}"))
-        return {file.name.removesuffix(ERROR): _json_of(file) for file in files}
+    def failed(self) -> list[str]:
+        """List the cells that failed, and are not done since, by their names."""
+        notes = (file.name for file in sorted(self.folder.glob(f"*{ERROR}")) if is_file(file))
+        done = set(self.names())
+        return [name for name in (note.removesuffix(ERROR) for note in notes) if name not in done]
+
+    def failure(self, name: str) -> dict[str, Any]:
+        """Give the values of a cell that failed, by axis, and its error; only that if need be."""
+        note = _json_of(self._error(name))
+        try:
+            sha, values = asked_in(note)
+        except (ValueError, TypeError) as error:
+            return {"error": f"{self._error(name).name} is no note of an error: {error}."}
+        return {"image": self.title(sha), **values, "error": str(note.get("error"))[:MOST_LETTERS]}
 
     def cell(self, name: str) -> Cell:
         """Give a cell that is done."""
-        about = self._about(name)
-        request, outcome = about["request"], about["outcome"]
-        path = self._bundle(name).path
-        metrics = outcome.get("metrics", {})
-        return Cell(name, self.values(request), metrics, path, request["image_sha256"])
-
-    def values(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what a request asks for, by the names of the axes of a grid."""
-        title = self.title(request["image_sha256"])
-        return {"image": title, "seed": request["seed"], **request["fit"], **request["settings"]}
+        bundle = self._bundle(name)
+        about = bundle.read()
+        try:
+            (sha, values), metrics = asked_in(about), measured_in(about)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{bundle.recipe.name} is no recipe of a cell: {error}.") from error
+        return Cell(name, {"image": self.title(sha), **values}, metrics, bundle.path, sha)
 
     def title(self, sha: str) -> str:
         """Give the title under which a picture was stored."""
         from PIL import Image
 
-        try:
-            with Image.open(self._picture(sha)) as image:
-                return str(image.info.get(TITLE) or sha[:6])
-        except (OSError, ValueError):
-            return sha[:6]
+        if is_file(self._picture(sha)):
+            with (
+                suppress(OSError, ValueError, SyntaxError),
+                Image.open(self._picture(sha)) as image,
+            ):
+                return str(image.info.get(TITLE) or sha[:6])[:MOST_LETTERS]
+        return sha[:6]
 
     @contextmanager
     def _room(self) -> Iterator[str]:
@@ -237,15 +237,14 @@ class Shelf:
             with workshop(self.folder) as room:
                 yield room
         except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
             done = f"the {len(self.names())} clips that are done stay"
             raise OSError(
                 error.errno,
                 f"{shown(self.folder)!r} takes no more clips ({error.strerror or error}); {done}. "
                 "Make room, and make the same call again.",
             ) from error
-
-    def _about(self, name: str) -> dict[str, Any]:
-        return self._bundle(name).read()
 
     def _bundle(self, name: str) -> Bundle:
         return Bundle(self.folder / f"{name}.mp4")
@@ -255,6 +254,23 @@ class Shelf:
 
     def _error(self, name: str) -> Path:
         return self.folder / f"{name}{ERROR}"
+
+
+def _is_about(about: dict[str, Any]) -> bool:
+    kinds = {"model": str, "source": str, "scheduler": dict, "arithmetic": str, "seed": int}
+    return all(type(about.get(name)) is kind for name, kind in kinds.items())
+
+
+def _check_others(folder: Path) -> None:
+    """Make sure that a folder is a sweep's, or empty, before anything is written there."""
+    if not folder.is_dir() or (folder / ABOUT).exists():
+        return
+    others = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    if others:
+        raise FileExistsError(
+            f"{shown(folder)!r} holds other files, like {others[0]!r}, and no sweep; choose a new "
+            "folder."
+        )
 
 
 def _land(draft: Path, place: Path, text: str) -> None:

@@ -1,22 +1,28 @@
 """sweep: many settings, each a clip in a folder that outlives the machine; and looking at them."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
-from .cells import FITTING, SETTINGS, check_cells, orders_for
+from .cards import Cell, Clips
+from .cells import SETTINGS, check_cells, orders_for
 from .clips import Clip
 from .explorers import explore
 from .galleries import Gallery
-from .images import ImageLike
+from .images import FITTING, ImageLike
+from .metrics import MEASURES
 from .models import MODELS
+from .paths import shown
 from .pipelines import load
 from .records import identity_of
-from .shelves import Cell, Shelf
-from .tables import check_measures, measure, measured, plotted, table_of
-from .workers import animated, check_same, jobs_of, make, named_for_all, run_on
+from .shelves import Shelf
+from .tables import checked_measures, measure, measured, plotted, table_of, told_apart
+from .workers import animated, check_executor, check_same, jobs_of, make, named_for_all, run_on
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -46,8 +52,9 @@ def sweep(
     >>> sweep(sample_image(), "tiny", cells, Path(mkdtemp(), "kite"), progress=False)
     Sweep(2 clips)
     """
-    check_measures(metrics)
+    measures = checked_measures(metrics)
     cells = check_cells(image, cells)
+    check_executor(executor)
     is_name = isinstance(pipeline, (str, os.PathLike))
     if executor is not None and not is_name:
         raise TypeError(
@@ -60,10 +67,11 @@ def sweep(
     orders = orders_for(image, cells, pipeline, shelf)
     missing = [order for order in orders if not shelf.has(order.name)]
     if executor is None:
-        steps = _counted(make(missing, pipeline, shelf, metrics))
+        steps = _counted(make(missing, pipeline, shelf, measures))
     else:
-        steps = run_on(executor, jobs_of(missing, shelf, pipeline, metrics), shelf)
-    _watch(steps, len(orders), len(missing), shelf.folder.name, progress)
+        steps = run_on(executor, jobs_of(missing, shelf, pipeline, measures), shelf)
+    with closing(steps):
+        _watch(steps, len(orders), len(missing), shelf.folder.name, progress)
     swept = Sweep(shelf, [order.name for order in orders], pipeline)
     if swept.failures and progress:
         print(
@@ -90,22 +98,22 @@ class Sweep:
         self._cells: list[Cell] = []
         self.failures: list[dict[str, Any]] = []
         """What failed: its values by axis, and its error."""
-        done, failed = set(shelf.names()), shelf.failures()
+        done, failed = set(shelf.names()), set(shelf.failed())
         for name in names:
             if name in done:
                 try:
                     self._cells.append(shelf.cell(name))
-                except (ValueError, KeyError, TypeError) as error:
-                    self.failures.append({"error": f"{name}: {error}"})
+                except ValueError as error:  # a recipe that was changed since, or is a stranger's
+                    self.failures.append({"error": shown(error)})
             elif name in failed:
-                values = shelf.values(failed[name]["request"])
-                self.failures.append(values | {"error": failed[name]["error"]})
+                self.failures.append(shelf.failure(name))
+        self._cells = told_apart(self._cells)
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "Sweep":
         """Open all that stands in the folder of a sweep, without loading a model."""
         shelf = Shelf.open(folder)
-        swept = cls(shelf, [*shelf.names(), *shelf.failures()])
+        swept = cls(shelf, [*shelf.names(), *shelf.failed()])
         swept._cells.sort(key=_by_values)
         return swept
 
@@ -176,6 +184,9 @@ class Sweep:
 
     def best(self, metric: str = "motion", target: float | None = None) -> Cell:
         """Give the cell that measures most, or nearest to a target; 0 means the least."""
+        is_number = isinstance(target, Real) and not isinstance(target, bool)
+        if target is not None and not (is_number and math.isfinite(target)):
+            raise ValueError(f"target is {target!r:.60}; it is a number, like 0.02, or None.")
         numbers = ((measure(cell, metric), cell) for cell in self._cells)
         known = [(number, cell) for number, cell in numbers if number is not None]
         if not known:
@@ -195,29 +206,42 @@ class Sweep:
     ) -> Clip:
         """Make one of the clips again with other settings, like num_inference_steps=50.
 
-        It lands in the folder, too. Another height or width needs the whole picture as `image`,
-        as only what was fitted to the frame is kept.
+        It lands in the folder, too. Another frame needs the whole picture as `image`, as only what
+        was fitted to the old one is kept.
         """
-        if isinstance(cell, int):
-            cell = self._cells[cell]
-        if image is None and {"height", "width"} & set(settings):
+        cell = self._own(cell)
+        if image is None and {"height", "width", *FITTING} & set(settings):
             raise ValueError(
-                "Another height or width needs the whole picture, and only the frame of it is "
-                "kept here; pass it as image=."
+                "Another height, width, how or focus needs the whole picture, and only the frame "
+                "of it is kept here; pass it as image=."
             )
-        pipeline = self._loaded(pipeline)
-        check_same(pipeline, self._shelf)
         wanted = {name: cell.values[name] for name in (*SETTINGS, *FITTING, "seed")}
-        wanted |= {"decode_chunk_size": None, **settings}
+        if wanted["decode_chunk_size"] == wanted["num_frames"]:
+            wanted["decode_chunk_size"] = None  # all at once, however many there will be
+        wanted |= settings
         picture = self._shelf.picture(cell.image_sha256) if image is None else image
         check_cells(picture, [wanted])
+        pipeline = self._loaded(pipeline)
+        check_same(pipeline, self._shelf)
         (order,) = orders_for(picture, [wanted], pipeline, self._shelf)
         if self._shelf.has(order.name):
             return self._shelf.cell(order.name).clip
         fitted = self._shelf.picture(order.image_sha256)
         clip = animated(order, fitted, pipeline, progress=progress)
-        self._shelf.keep(order.name, clip, measured(clip, cell.metrics))
+        measures = [name for name in cell.metrics if name in MEASURES]
+        self._shelf.keep(order.name, clip, measured(clip, measures))
         return clip
+
+    def _own(self, cell: Any) -> Cell:
+        if isinstance(cell, Integral) and not isinstance(cell, bool):
+            if not -len(self) <= cell < len(self):
+                raise IndexError(f"cell is {cell}, and there are {len(self)} of them, from 0.")
+            return self._cells[cell]
+        if not isinstance(cell, Cell) or cell.path.parent != self.folder:
+            raise ValueError(
+                f"{cell!r:.60} is no cell of this sweep; runs[0] is one, and runs.best('motion')."
+            )
+        return cell
 
     def _loaded(self, pipeline: Any) -> Any:
         pipeline = self._pipeline if pipeline is None else pipeline
@@ -230,31 +254,6 @@ class Sweep:
                 )
             pipeline = about["model"]
         return load(pipeline) if isinstance(pipeline, (str, os.PathLike)) else pipeline
-
-
-class Clips(Sequence):
-    """The clips of cells, each read from its file when it is asked for.
-
-    >>> len(Clips([]))
-    0
-    """
-
-    def __init__(self, cells: Sequence[Cell]):
-        self._cells = cells
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    @overload
-    def __getitem__(self, which: int) -> Clip: ...
-    @overload
-    def __getitem__(self, which: slice) -> "Clips": ...
-    def __getitem__(self, which):
-        """Read one clip, or choose some."""
-        return Clips(self._cells[which]) if isinstance(which, slice) else self._cells[which].clip
-
-    def __repr__(self) -> str:
-        return f"Clips({len(self)})"
 
 
 def _counted(made: Iterable[bool]) -> Iterator[int]:

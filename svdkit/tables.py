@@ -1,13 +1,38 @@
 """The cells of a sweep as numbers: a table, and a plot."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from .cards import Cell
 from .clips import Clip
 from .layouts import varying
 from .metrics import MEASURES
 from .models import did_you_mean
-from .shelves import Cell
+
+
+def told_apart(cells: Sequence[Cell]) -> list[Cell]:
+    """Give each picture a title of its own, where several in one frame have the same.
+
+    >>> from pathlib import Path
+    >>> both = [Cell("a", {"image": "kite"}, {}, Path(), sha) for sha in ("1" * 64, "2" * 64)]
+    >>> [cell.values["image"] for cell in told_apart(both)]
+    ['kite 111111', 'kite 222222']
+    """
+    pictures: dict[tuple, set[str]] = {}
+    for cell in cells:
+        pictures.setdefault(_view(cell), set()).add(cell.image_sha256)
+    shared = {view[0] for view, shas in pictures.items() if len(shas) > 1}
+    return [
+        replace(cell, values=cell.values | {"image": f"{title} {cell.image_sha256[:6]}"})
+        if (title := cell.values["image"]) in shared
+        else cell
+        for cell in cells
+    ]
+
+
+def _view(cell: Cell) -> tuple:
+    return tuple(cell.values.get(name) for name in ("image", "height", "width", "how", "focus"))
 
 
 def table_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -33,7 +58,7 @@ def measure(cell: Cell, metric: str) -> float | None:
     """
     if metric in cell.metrics:
         return cell.metrics[metric]
-    check_measures([metric])
+    checked_measures([metric])
     return measured(cell.clip, [metric])[metric]
 
 
@@ -53,27 +78,33 @@ def measured(clip: Clip, names: Iterable[str]) -> dict[str, float | None]:
     return numbers
 
 
-def check_measures(names: Iterable[str]) -> None:
+def checked_measures(names: Iterable[str] | None) -> tuple[str, ...]:
     """Make sure that there are such metrics.
 
-    >>> check_measures(["movement"])
+    >>> checked_measures(["movement"])
     Traceback (most recent call last):
     ValueError: 'movement' is no metric of a sweep. There are: motion, flicker, drift, seam.
     """
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        if names is None:
+            return ()
+        raise TypeError(f"The metrics are {names!r:.60}; give a list of names, like ['motion'].")
+    names = tuple(names)
     for name in names:
-        if name not in MEASURES:
+        if not isinstance(name, str) or name not in MEASURES:
             raise ValueError(
                 f"{name!r} is no metric of a sweep.{did_you_mean(name, MEASURES)} There are: "
                 f"{', '.join(MEASURES)}."
             )
+    return names
 
 
 def plotted(cells: Sequence[Cell], metric: str, x: str, by: str | None) -> Any:
     """Draw a metric over an axis, a dot for each cell and a line through their means."""
     from matplotlib import pyplot
 
-    for axis in (x, by):
-        if axis is not None and cells and axis not in cells[0].values:
+    for axis in [x] if by is None else [x, by]:
+        if cells and (not isinstance(axis, str) or axis not in cells[0].values):
             names = ", ".join(varying([cell.values for cell in cells])) or "nothing"
             raise ValueError(
                 f"{axis!r} is no axis of this sweep.{did_you_mean(axis, cells[0].values)} What "
@@ -92,9 +123,10 @@ def plotted(cells: Sequence[Cell], metric: str, x: str, by: str | None) -> Any:
         (drawn,) = axes.plot(places, means, marker="o", label=f"{by} {label}" if by else None)
         dots = [(place, value) for place, values in points.items() for value in values]
         axes.scatter(*zip(*dots, strict=True), s=8, alpha=0.5, color=drawn.get_color())
+    axes.set_ylim(bottom=0)  # or a small difference looks like a large one
     axes.set_xlabel(x)
     axes.set_ylabel(UNITS.get(metric, metric))
-    if by:
+    if by and lines:
         axes.legend()
     pyplot.close(figure)  # the notebook shows what is returned, and not once more
     return figure

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from .animation import animate
 from .cells import Order
@@ -22,6 +23,7 @@ from .pipelines import address_of, find, load
 from .records import fingerprint_of_weights, identity_of
 from .shelves import Shelf
 from .tables import measured
+from .workshops import ask_to_stop, is_asked_to_stop
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 64  # more would do nothing for the balance, and read the pictures more often
 POLL_SECONDS = 0.2
-_turn = Lock()  # threads of one process share its pipeline, which makes one clip at a time
+# A pipeline makes one clip at a time: threads that share it take turns.
+_turns: "WeakKeyDictionary[Any, Lock]" = WeakKeyDictionary()
 
 
 def jobs_of(
@@ -50,7 +53,7 @@ def jobs_of(
         "model": model,
         "measures": list(measures),
         "threads": torch.get_num_threads(),
-        "call": uuid.uuid4().hex,  # Dask takes equal calls for one, and gives the old answer
+        "call": uuid.uuid4().hex,  # also since Dask takes equal calls for one
     }
     return [common | {"orders": [asdict(order) for order in part]} for part in parts]
 
@@ -72,12 +75,15 @@ def run_job(job: Mapping[str, Any]) -> int:
     """
     import torch
 
-    with _turn:
-        torch.set_num_threads(job["threads"])
-        pipeline = load(job["model"])
-        shelf = Shelf.open(job["folder"])
-        orders = [Order(**order) for order in job["orders"]]
-        return sum(not made for made in make(orders, pipeline, shelf, job["measures"]))
+    torch.set_num_threads(job["threads"])
+    pipeline = load(job["model"])
+    shelf = Shelf.open(job["folder"])
+    waiting = (
+        Order(**order)
+        for order in job["orders"]
+        if not is_asked_to_stop(shelf.folder, job["call"])  # looked at before each cell
+    )
+    return sum(not made for made in make(waiting, pipeline, shelf, job["measures"]))
 
 
 def make(
@@ -125,32 +131,17 @@ def animated(
 ) -> Clip:
     """Make the clip that is ordered, of its fitted picture."""
     how = {**order.fit, **order.settings}
-    return animate(picture, pipeline, seed=order.seed, progress=progress, **how)
+    with _turns.setdefault(pipeline, Lock()):
+        return animate(picture, pipeline, seed=order.seed, progress=progress, **how)
 
 
-def run_on(executor: Any, jobs: Sequence[Mapping[str, Any]], shelf: Shelf) -> Iterator[int]:
-    """Send jobs to an executor, and tell now and then how many cells are done or have failed.
+def check_executor(executor: Any) -> None:
+    """Make sure that jobs can be given to an executor; None stands for this process.
 
-    An interrupt takes back what has not begun.
+    >>> check_executor(None)
     """
-    _check_executor(executor)
-    names = {order["name"] for job in jobs for order in job["orders"]}
-    pending = futures = [executor.submit(run_job, job) for job in jobs]
-    failed = 0
-    try:
-        while pending:
-            time.sleep(POLL_SECONDS)
-            done = [future for future in pending if future.done()]
-            pending = [future for future in pending if future not in done]
-            failed += sum(_result_of(future, shelf) for future in done)
-            yield len(names.intersection(shelf.names())) + failed
-    finally:
-        for future in futures:
-            with suppress(Exception):
-                future.cancel()
-
-
-def _check_executor(executor: Any) -> None:
+    if executor is None:
+        return
     if not callable(getattr(executor, "submit", None)):
         raise TypeError(
             f"executor is {executor!r:.60}; it is None, or has submit(function, job), like a "
@@ -164,20 +155,54 @@ def _check_executor(executor: Any) -> None:
         )
 
 
+def run_on(executor: Any, jobs: Sequence[Mapping[str, Any]], shelf: Shelf) -> Iterator[int]:
+    """Send jobs to an executor, and tell now and then how many cells are done or have failed.
+
+    An interrupt takes back what has not begun, and asks the workers to finish with their cell.
+    """
+    names = {order["name"] for job in jobs for order in job["orders"]}
+    futures: list[Any] = []
+    failed = 0
+    try:
+        for job in jobs:
+            futures.append(_submitted(executor, job, shelf))
+        pending = futures
+        while pending:
+            time.sleep(POLL_SECONDS)
+            done = [future for future in pending if future.done()]
+            pending = [future for future in pending if future not in done]
+            failed += sum(_result_of(future, shelf) for future in done)
+            yield len(names.intersection(shelf.names())) + failed
+    except BaseException:
+        ask_to_stop(shelf.folder, jobs[0]["call"])
+        for future in futures:
+            with suppress(Exception):
+                future.cancel()
+        raise
+
+
+def _submitted(executor: Any, job: Mapping[str, Any], shelf: Shelf) -> Any:
+    try:
+        return executor.submit(run_job, job)
+    except RuntimeError as error:  # broken already, or shut down
+        raise _broken(error, shelf) from error
+
+
 def _result_of(future: Any, shelf: Shelf) -> int:
     try:
         return future.result()
     except (BrokenExecutor, CancelledError) as error:
         raise _broken(error, shelf) from error
-    except (OSError, ValueError, TypeError, RuntimeError):
-        raise
-    except Exception as error:  # each executor has its own words for a worker that is gone
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("builtins", "svdkit"):  # from the job itself
+            raise
+        # each executor has its own words for a worker that is gone
         raise _broken(error, shelf) from error
 
 
 def _broken(error: Exception, shelf: Shelf) -> RuntimeError:
     return RuntimeError(
-        f"A worker died, and its executor gave up ({type(error).__name__}: {shown(error)}). The "
+        f"The executor gave up ({type(error).__name__}: {shown(error)}). The "
         f"{len(shelf.names())} cells that are done stay in {shown(shelf.folder)!r}; make the same "
         "call again, with a new executor, for the rest. Workers that die every time run out of "
         "memory, or are started by a script without `if __name__ == '__main__':`."

@@ -19,7 +19,8 @@ except ImportError:  # Windows
 
 HOST = re.sub(r"[^\w.]", "_", socket.gethostname())
 NAME = re.compile(r"\.saving-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+")
-LONGEST_WORK = 24 * 3600  # seconds after which a workshop of another machine is taken for left
+STOP = ".stop-"
+LONGEST_WORK = 24 * 3600  # seconds after which what another machine left is taken for left
 
 
 def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
@@ -46,6 +47,9 @@ def remove_leftovers(parent: Path) -> list[str]:
     []
     """
     removed = []
+    for mark in parent.glob(f"{STOP}*"):
+        if _is_old(mark):
+            mark.unlink(missing_ok=True)
     for folder in parent.glob(".saving-*"):
         match = NAME.fullmatch(folder.name)
         if match and _is_left(folder, match["host"], int(match["pid"])):
@@ -68,12 +72,34 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_left(folder: Path, host: str, pid: int) -> bool:
+def ask_to_stop(folder: Path, call: str) -> None:
+    """Ask the workers of a call, wherever they are, to begin nothing more in a folder.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> ask_to_stop(folder, "ab12")
+    >>> is_asked_to_stop(folder, "ab12"), is_asked_to_stop(folder, "cd34")
+    (True, False)
+    """
     with suppress(OSError):
-        if time.time() - folder.stat().st_mtime > LONGEST_WORK:
-            return True
+        (folder / f"{STOP}{call}").touch()
+
+
+def is_asked_to_stop(folder: Path, call: str) -> bool:
+    """Whether the workers of a call are to begin nothing more in a folder."""
+    return (folder / f"{STOP}{call}").exists()
+
+
+def _is_left(folder: Path, host: str, pid: int) -> bool:
+    if _is_old(folder):
+        return True
     # asking for a process on Windows, by os.kill, would end it
     return host == HOST and os.name == "posix" and not _is_running(pid)
+
+
+def _is_old(path: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > LONGEST_WORK
+    return False
 
 
 def _is_running(pid: int) -> bool:

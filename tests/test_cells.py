@@ -40,6 +40,13 @@ def test_a_tuple_is_one_value():
     ]
 
 
+def test_arrays_are_curves_and_points_too():
+    cells = sk.grid(guidance=[np.array([1.0, 2.0]), "triangle"], focus=np.array([0.5, 0.2]))
+    assert [cell["guidance"] for cell in cells] == [(1.0, 2.0), "triangle"]
+    assert cells[0]["focus"] == (0.5, 0.2)
+    assert sk.grid(fps=np.array(7)) == [{"fps": 7}]
+
+
 def test_a_folder_of_pictures_is_an_axis(tmp_path):
     for name in ("b.png", "a.jpg"):
         Image.new("RGB", (64, 64)).save(tmp_path / name)
@@ -62,6 +69,7 @@ def test_a_folder_of_pictures_is_an_axis(tmp_path):
         ({"fps": {6: 12}}, TypeError, "fps is {6: 12}"),
         ({"seed": [1, -1]}, ValueError, "seed is -1"),
         ({"focus": [(0.5, 2)]}, ValueError, "focus is"),
+        ({"focus": [("0.5", "0.5")]}, ValueError, "focus is"),
         ({"image": []}, ValueError, "no pictures"),
         ({"progress": [True]}, TypeError, "'progress' is no axis"),
     ],

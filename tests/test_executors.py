@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -101,6 +103,34 @@ def test_a_pool_that_breaks_keeps_what_is_done_and_says_what_to_do(here, tmp_pat
     assert 3 <= done < len(CELLS)
     with pool(1) as executor:
         assert outcomes_of(swept(folder, executor)) == here
+
+
+def test_an_interrupt_stops_the_workers_after_their_cell(tmp_path):
+    """The jobs of a large sweep hold several cells each."""
+    folder = tmp_path / "kite"
+    script = f"""
+import multiprocessing as mp, svdkit as sk
+from concurrent.futures import ProcessPoolExecutor
+if __name__ == "__main__":
+    small = {SMALL!r}
+    with ProcessPoolExecutor(1, mp_context=mp.get_context("spawn")) as pool:
+        cells = sk.grid(seed=1, fps=range(1, 201), motion_bucket_id=range(10), **small)
+        sk.sweep(sk.sample_image(), "tiny", cells, {str(folder)!r}, executor=pool, progress=False)
+"""
+    (tmp_path / "script.py").write_text(script)
+    process = subprocess.Popen([sys.executable, tmp_path / "script.py"], stderr=subprocess.PIPE)
+    while len(list(folder.glob("*.mp4.json"))) < 2 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=120)[1]
+    assert len(sk.Sweep.open(folder)) < 20  # a job has 32 cells
+
+
+def test_a_pool_that_is_broken_or_shut_says_what_to_do(tmp_path):
+    executor = pool(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="make the same call again, with a new executor"):
+        swept(tmp_path / "kite", executor)
 
 
 def test_threads_take_turns_at_the_one_pipeline(here, tmp_path):

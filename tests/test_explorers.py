@@ -7,8 +7,8 @@ import pytest
 from small_settings import QUICK
 
 import svdkit as sk
+from svdkit.cards import Cell
 from svdkit.explorers import as_code, explore
-from svdkit.shelves import Cell
 
 
 def every(widget):

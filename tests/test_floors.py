@@ -8,13 +8,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
     {"paths", "kinds", "notes"},
-    {"models", "frames", "arrays", "web", "video", "workshops", "hub"}
+    {"models", "frames", "arrays", "web", "video", "workshops", "hub", "drawing"}
     | {"upstream", "devices", "lending", "previews", "reports"},
     {"metadata", "tweening", "stills", "storage", "layouts"},
     {"images", "albums", "miniatures"},
     {"files"},
     {"settings", "clips", "memory", "architectures"},
-    {"origins", "tiles"},
+    {"origins", "tiles", "cards"},
     {"pipelines", "display", "metrics", "shelves"},
     {"framing", "records", "tables", "galleries"},
     {"animation", "explorers"},

@@ -12,9 +12,9 @@ from PIL import Image
 
 import svdkit as sk
 from svdkit import galleries, video
+from svdkit.cards import Cell
 from svdkit.galleries import Gallery
 from svdkit.layouts import Layout
-from svdkit.shelves import Cell
 
 AXES = {
     "motion_bucket_id": (60, 180),

@@ -12,7 +12,14 @@ from write_headers import NOTEBOOKS, ROOT, badge, with_header
 
 BUILD = ROOT / "build" / "notebooks"
 # Always tiny, always small; a name that a notebook does not have fails the test.
-RUNS = {"01_animate_an_image": {"model": "tiny", "num_frames": 3, "num_inference_steps": 2}}
+SMALL = {"model": "tiny", "num_frames": 4}
+RUNS = {
+    "01_animate_an_image": {"model": "tiny", "num_frames": 3, "num_inference_steps": 2},
+    "02_motion_and_fps": SMALL
+    | {"num_inference_steps": 1, "buckets": [20, 240], "noise_strengths": [0.02, 1.0]},
+    "06_measure_motion": SMALL
+    | {"audition_steps": 1, "final_steps": 2, "seeds": [0, 1], "most_clips": 3},
+}
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

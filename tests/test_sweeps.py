@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import svdkit as sk
+from svdkit.shelves import Shelf
 
 SMALL = {"num_inference_steps": 1, "num_frames": 3, "height": 32, "width": 56}
 CELLS = sk.grid(motion_bucket_id=[20, 240], fps=[5, 20], **SMALL)
@@ -158,7 +161,7 @@ def test_what_cannot_be_looked_at_is_told(runs):
         runs.best("movement")
 
 
-def test_the_chosen_one_is_finished_with_more_steps(runs, folder):
+def test_the_chosen_one_is_finished_with_more_steps(runs, folder, tmp_path):
     runs = swept(folder)
     clip = runs.finalise(runs[1], num_inference_steps=2, progress=False)
     settings = clip.recipe["request"]["settings"]
@@ -166,10 +169,21 @@ def test_the_chosen_one_is_finished_with_more_steps(runs, folder):
     assert settings["fps"] == 20
     assert clip.recipe["request"]["image_sha256"] == runs[1].image_sha256
     assert len(sk.Sweep.open(folder)) == 5
-    again = sk.Sweep.open(folder).finalise(runs[1], num_inference_steps=2, progress=False)
-    assert again.recipe == sk.Sweep.open(folder)[-1].clip.recipe or len(again) == len(clip)
+    opened = sk.Sweep.open(folder)
+    (same,) = [cell for cell in opened if cell.name == runs[1].name]
+    again = opened.finalise(same, num_inference_steps=2, progress=False)
+    outcomes = [one.recipe["outcome"] for one in (clip, again)]
+    assert outcomes[0]["frames_sha256"] == outcomes[1]["frames_sha256"]
+    assert len(sk.Sweep.open(folder)) == 5
     with pytest.raises(ValueError, match="image="):
         runs.finalise(runs[1], height=64)
+    with pytest.raises(ValueError, match="image="):
+        runs.finalise(runs[1], how="pad")
+    with pytest.raises(IndexError, match="cell is 99"):
+        runs.finalise(99)
+    for other in ("ab12", None, sk.Sweep.open(swept(tmp_path / "other").folder)[0]):
+        with pytest.raises(ValueError, match="no cell of this sweep"):
+            runs.finalise(other)
     larger = runs.finalise(runs[1], height=64, width=112, image=sk.sample_image(), progress=False)
     assert larger.frames.shape[1:3] == (64, 112)
 
@@ -183,6 +197,23 @@ def test_a_short_clip_has_no_flicker_and_is_a_clip(tmp_path):
 def test_a_pipeline_of_ones_own_is_swept(tiny, tmp_path):
     runs = swept(tmp_path / "kite", sk.grid(seed=4, **SMALL), pipeline=tiny)
     assert frames_of(runs) == frames_of(swept(tmp_path / "kite", sk.grid(seed=4, **SMALL)))
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path):
+    for place, colour in (("a", "navy"), ("b", "olive")):
+        (tmp_path / place).mkdir()
+        Image.new("RGB", (56, 32), colour).save(tmp_path / place / "kite.png")
+    images = [tmp_path / place / "kite.png" for place in "ab"]
+    runs = swept(tmp_path / "runs", sk.grid(image=images, fps=[5, 20], **SMALL))
+    titles = {cell.values["image"] for cell in runs}
+    assert len(titles) == 2
+    assert all(title.startswith("kite ") for title in titles)
+    assert runs.show().layout.axes.keys() == {"fps", "image"}
+
+
+def test_a_list_of_numbers_is_one_guidance_curve(tmp_path):
+    runs = swept(tmp_path / "kite", sk.grid(guidance=[1.0, 1.5, 2.0], **SMALL))
+    assert [cell.values["guidance"] for cell in runs] == [(1.0, 1.5, 2.0)]
 
 
 # What must not be mixed or replaced
@@ -222,7 +253,75 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"thesis\.txt"):
         swept(tmp_path)
-    assert [file.name for file in tmp_path.iterdir() if file.name != ".lock"] == ["thesis.txt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_call_that_came_to_nothing_does_not_claim_the_folder(tmp_path, checkpoint):
+    with pytest.raises(FileNotFoundError):
+        swept(tmp_path / "kite", image="nowhere.png")
+    runs = swept(tmp_path / "kite", sk.grid(seed=1, **SMALL), pipeline=checkpoint)
+    assert json.loads((runs.folder / "sweep.json").read_text())["model"] == "small-svd"
+
+
+def test_a_stored_picture_that_was_changed_is_told_and_not_used(folder):
+    (file,) = (folder / "inputs").iterdir()
+    for broken in (b"", Path(sk.__file__).with_name("toyland").joinpath("sample.png").read_bytes()):
+        file.write_bytes(broken)
+        with pytest.raises(ValueError, match="Move it away"):
+            swept(folder, sk.grid(fps=9, **SMALL))
+        assert file.read_bytes() == broken
+    file.unlink()
+    assert len(swept(folder, sk.grid(fps=9, **SMALL))) == 1
+
+
+def note_of(folder, name, change):
+    """Write a changed note of a cell, as an error or as its recipe."""
+    cell = sk.Sweep.open(folder)[0]
+    about = json.loads(cell.path.with_name(f"{cell.name}.mp4.json").read_text())
+    change(about)
+    for_error = name.endswith(".error.json")
+    if for_error:
+        cell.path.unlink()
+        cell.path.with_name(f"{cell.name}.mp4.json").unlink()
+    cell.path.with_name(name.format(cell.name)).write_text(json.dumps(about))
+
+
+ODD = {
+    "a path in place of a hash": lambda about: about["request"].update(image_sha256="../../secret"),
+    "no request": lambda about: about.pop("request"),
+    "a list as request": lambda about: about.update(request=[]),
+    "a seed that is none": lambda about: about["request"].update(seed=[1, [2]]),
+    "an unknown setting": lambda about: about["request"]["settings"].update(speed=1),
+    "a dict as fps": lambda about: about["request"]["settings"].update(fps={"a": 1}),
+    "no fit": lambda about: about["request"].pop("fit"),
+    "a huge number": lambda about: about["outcome"]["metrics"].update(motion=10**400),
+    "a word as metric": lambda about: about["outcome"]["metrics"].update(motion="lively"),
+    "metrics that are none": lambda about: about["outcome"].update(metrics=5),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", ["{}.mp4.json", "{}.error.json"])
+def test_a_strangers_note_is_told_and_harms_nothing(folder, odd, name):
+    secret = folder.parent / "secret.png"
+    Image.new("RGB", (56, 32), "red").save(secret)
+    note_of(folder, name, ODD[odd])
+    runs = sk.Sweep.open(folder)
+    assert len(runs) == 3
+    (failure,) = runs.failures
+    assert failure["error"]
+    assert "secret" not in failure.get("image", "")
+    runs._repr_mimebundle_()
+    runs.explore()
+    runs.table()
+
+
+def test_a_pipe_in_place_of_a_note_is_passed_over(folder):
+    cell = sk.Sweep.open(folder)[0]
+    for name in (f"{cell.name}.mp4.json", f"{'0' * 16}.error.json"):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    assert len(sk.Sweep.open(folder)) == 3
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
@@ -348,8 +447,8 @@ print(sk.sweep(sk.sample_image(), "tiny", cells, sys.argv[1], progress=False))
 """
 
 
-def started(folder):
-    command = [sys.executable, "-c", SCRIPT, str(folder)]
+def started(folder, script=SCRIPT):
+    command = [sys.executable, "-c", script, str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
@@ -379,26 +478,43 @@ def test_a_sweep_killed_ten_times_ends_as_if_undisturbed(tmp_path):
     assert left == {file.name for file in (tmp_path / "whole").iterdir()}
 
 
-def test_two_processes_on_one_folder_do_not_harm_each_other(tmp_path):
-    """Both start with an empty folder, and neither knows of the other."""
-    both = [started(tmp_path / "kite") for _ in range(2)]
+def test_two_threads_may_sweep_with_one_pipeline(tiny, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        asked = [sk.grid(seed=seed, fps=[5, 20], **SMALL) for seed in (1, 2)]
+        work = [pool.submit(swept, tmp_path / "kite", cells, None, tiny) for cells in asked]
+        assert [repr(one.result()) for one in work] == 2 * ["Sweep(2 clips)"]
+
+
+def test_an_interrupt_in_the_middle_of_a_clip_keeps_what_is_done(tiny, tmp_path):
+    calls = []
+
+    def interrupt(*_):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    hook = tiny.unet.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        swept(tmp_path / "kite", pipeline=tiny)
+    hook.remove()
+    done = sk.Sweep.open(tmp_path / "kite")
+    assert len(done) == 2
+    assert not done.failures
+    assert len(swept(tmp_path / "kite", pipeline=tiny)) == 4
+
+
+def test_a_cell_that_another_process_made_has_not_failed(folder):
+    cell = sk.Sweep.open(folder)[0]
+    shelf = Shelf.open(folder)
+    shelf.fail(cell.name, cell.clip.recipe["request"], RuntimeError("out of memory"))
+    assert not list(folder.glob("*.error.json"))
+
+
+def test_two_processes_that_begin_at_once_share_one_seed(tmp_path):
+    code = SCRIPT.replace("seed=range(12)", "motion_bucket_id=range(20, 32)")
+    both = [started(tmp_path / "kite", code) for _ in range(2)]
     assert [process.communicate()[0] for process in both] == 2 * ["Sweep(24 clips)\n"]
     opened = sk.Sweep.open(tmp_path / "kite")
-    assert len({cell.values["seed"] for cell in opened}) == 12
+    assert len(opened) == 24
+    assert len({cell.values["seed"] for cell in opened}) == 1
     assert all(len(clip) == 3 for clip in opened.clips)
-
-
-def test_an_interrupt_keeps_what_is_done(tmp_path):
-    from svdkit.cells import orders_for
-    from svdkit.records import identity_of
-    from svdkit.shelves import Shelf
-    from svdkit.workers import make
-
-    pipeline = sk.load("tiny", device="cpu")
-    shelf = Shelf.start(tmp_path / "kite", identity_of(pipeline))
-    orders = orders_for(sk.sample_image(), CELLS, pipeline, shelf)
-    steps = make(orders, pipeline, shelf, ["motion"])
-    assert [next(steps), next(steps)] == [True, True]
-    with pytest.raises(KeyboardInterrupt):
-        steps.throw(KeyboardInterrupt)
-    assert len(swept(tmp_path / "kite")) == 4

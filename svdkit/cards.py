@@ -1,0 +1,109 @@
+"""A cell of a sweep, and what is written about one: data, perhaps a stranger's, and so checked."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from .clips import Clip
+from .images import check_fit
+from .layouts import in_words
+from .settings import Settings
+
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One clip of a sweep: its settings by name, what was measured of it, and where it is.
+
+    >>> Cell("ab12", {"fps": 7}, {"motion": 0.02}, Path("ab12.mp4"))
+    Cell(ab12, motion 0.02)
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    """The title of its picture as "image", the seed, how it was fitted, and all settings."""
+    metrics: Mapping[str, float | None]
+    path: Path
+    image_sha256: str = ""
+
+    @property
+    def clip(self) -> Clip:
+        """The clip, read anew each time: hundreds of them would fill the memory."""
+        return Clip.open(self.path)
+
+    def __repr__(self) -> str:
+        return f"Cell({', '.join(filter(None, [self.name, in_words(self.metrics)]))})"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return self.clip._repr_mimebundle_() | {"text/plain": repr(self)}
+
+
+class Clips(Sequence):
+    """The clips of cells, each read from its file when it is asked for.
+
+    >>> len(Clips([]))
+    0
+    """
+
+    def __init__(self, cells: Sequence[Cell]):
+        self._cells = cells
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @overload
+    def __getitem__(self, which: int) -> Clip: ...
+    @overload
+    def __getitem__(self, which: slice) -> "Clips": ...
+    def __getitem__(self, which):
+        """Read one clip, or choose some."""
+        return Clips(self._cells[which]) if isinstance(which, slice) else self._cells[which].clip
+
+    def __repr__(self) -> str:
+        return f"Clips({len(self)})"
+
+
+def asked_in(about: Any) -> tuple[str, dict[str, Any]]:
+    """Read what a note says was asked for: the picture's sha256, and the values by axis.
+
+    >>> asked_in({"request": {"image_sha256": "../../secret"}})
+    Traceback (most recent call last):
+    ValueError: its image_sha256 is '../../secret', which should be 64 letters 0–9 and a–f
+    """
+    request = _dict(about, "request")
+    sha, seed = request.get("image_sha256"), request.get("seed")
+    if not isinstance(sha, str) or not SHA256.fullmatch(sha):
+        raise ValueError(f"its image_sha256 is {sha!r:.40}, which should be 64 letters 0–9 and a–f")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ValueError(f"its seed is {seed!r:.40}, which should be a whole number from 0")
+    fit = _dict(request, "fit")
+    check_fit(fit.get("how"), fit.get("focus"))
+    settings = asdict(Settings.of(_dict(request, "settings")))
+    return sha, {"seed": seed, "how": fit["how"], "focus": tuple(fit["focus"]), **settings}
+
+
+def measured_in(about: Any) -> dict[str, float | None]:
+    """Read what a note says was measured.
+
+    >>> measured_in({"outcome": {"metrics": {"motion": 0.02, "flicker": None}}})
+    {'motion': 0.02, 'flicker': None}
+    """
+    metrics = _dict(about, "outcome").get("metrics", {})
+    if not isinstance(metrics, dict):
+        raise ValueError(f"its metrics are {metrics!r:.40}, which should be numbers by name")
+    for name, value in metrics.items():
+        is_number = type(value) in (int, float) and abs(value) < 1e12
+        if value is not None and not (is_number and math.isfinite(value)):
+            raise ValueError(f"its {name:.40} is {value!r:.40}, which should be a number")
+    return metrics
+
+
+def _dict(about: Any, name: str) -> dict[str, Any]:
+    part = about.get(name) if isinstance(about, dict) else None
+    if not isinstance(part, dict):
+        raise ValueError(f"its {name} is {part!r:.40}, which should be a dict")
+    return part
