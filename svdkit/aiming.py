@@ -30,7 +30,7 @@ class Aim:
 
     >>> import numpy as np
     >>> Aim(Clip(np.zeros((3, 64, 112, 3), np.uint8)), 255, 0.01, 0.02, {255: 0.01})
-    Aim(motion 0.0100 at motion_bucket_id 255, 50 % below the 0.0200 wished for)
+    Aim(motion 0.01 at motion_bucket_id 255, 50 % below the 0.02 wished for)
     """
 
     clip: Clip
@@ -48,8 +48,8 @@ class Aim:
         percent = round(100 * (self.motion / self.wish - 1))
         side = f"{abs(percent)} % {'above' if percent > 0 else 'below'}" if percent else "just"
         return (
-            f"motion {self.motion:.4f} at motion_bucket_id {self.motion_bucket_id}, {side} the "
-            f"{self.wish:.4f} wished for"
+            f"motion {self.motion:.3g} at motion_bucket_id {self.motion_bucket_id}, {side} the "
+            f"{self.wish:.3g} wished for"
         )
 
     def __repr__(self) -> str:
@@ -105,7 +105,7 @@ def aim(
         )
         tried[bucket] = motion_of(clip)
         if progress:
-            print(f"motion_bucket_id {bucket}: motion {tried[bucket]:.4f}")
+            print(f"motion_bucket_id {bucket}: motion {tried[bucket]:.3g}")
         if best is None or abs(tried[bucket] - motion) < abs(best.motion - motion):
             best = Aim(clip, bucket, tried[bucket], float(motion), tried)
         if abs(best.motion - motion) <= NEAR * motion or len(tried) == most_clips:

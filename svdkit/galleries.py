@@ -174,7 +174,7 @@ class Gallery:
         return in_words(self.cells[number].metrics) if number < len(self.cells) else ""
 
     def _table(self, table: Table, plays: bool) -> str:
-        width = min(240, max(160, 800 // len(table.columns)))
+        width = min(240, 800 // len(table.columns))
         aside, across = self.layout.rows, self.layout.columns
         lines = []
         if across:

@@ -10,7 +10,7 @@ from .models import did_you_mean
 FIRST = ("motion_bucket_id", "fps", "noise_aug_strength")  # what people look for comes first
 LEAST = ("decode_chunk_size", "how", "focus", "height", "width")  # mostly follow from the rest
 LAST = ("seed", "image")
-MOST_COLUMNS = 8  # of one table; more stand in another below it
+MOST_COLUMNS = 6  # of one table; more stand in another below it
 LONGEST = 60  # letters of a value
 
 Values = Mapping[str, Any]

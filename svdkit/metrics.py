@@ -113,12 +113,19 @@ def seam(clip: Clip) -> float:
     return float(jump / np.mean(steps)) if any(steps) else 0.0
 
 
-# What needs the clip alone and gives one number: a sweep may ask for it by its name here.
+def _likeness_to_input(clip: Clip) -> float:
+    if not clip.inputs:
+        raise ValueError("The clip has no picture that it was made from.")
+    return likeness(clip, clip.inputs[0])
+
+
+# What gives one number for a clip alone: a sweep may ask for it by its name here.
 MEASURES: dict[str, Callable[[Clip], float]] = {
     "motion": motion,
     "flicker": flicker,
     "drift": drift,
     "seam": seam,
+    "likeness": _likeness_to_input,
 }
 
 

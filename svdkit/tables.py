@@ -1,12 +1,13 @@
 """The cells of a sweep as numbers: a table, and a plot."""
 
+import html
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .cards import Cell
 from .clips import Clip
-from .layouts import varying
+from .layouts import varying, word
 from .metrics import MEASURES
 from .models import did_you_mean
 
@@ -35,18 +36,39 @@ def _view(cell: Cell) -> tuple:
     return tuple(cell.values.get(name) for name in ("image", "height", "width", "how", "focus"))
 
 
-def table_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+class Table(list):
+    """Rows as dicts; a notebook shows the columns that matter, and leaves the constant ones out.
+
+    >>> Table([{"fps": 6, "seed": 7}], ["fps"])._repr_html_().count("<td")
+    1
+    """
+
+    def __init__(self, rows: Iterable[dict[str, Any]], shown: Sequence[str]):
+        super().__init__(rows)
+        self.shown = list(shown)
+
+    def _repr_html_(self) -> str:
+        lines = [self.shown, *([word(row.get(name)) for name in self.shown] for row in self)]
+        rows = (
+            "".join(f'<{tag} style="text-align:left">{html.escape(text)}</{tag}>' for text in line)
+            for tag, line in zip(["th"] + ["td"] * len(self), lines, strict=True)
+        )
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def table_of(cells: Sequence[Cell]) -> Table:
     """Give a row for each cell: what differs, what was measured, then what is the same in all.
 
     >>> table_of([])
     []
     """
     first = varying([cell.values for cell in cells])
-    rows = []
+    rows, measures = [], {}
     for cell in cells:
         axes = {name: cell.values[name] for name in first}
         rows.append({"cell": cell.name} | axes | dict(cell.metrics) | dict(cell.values))
-    return rows
+        measures |= dict.fromkeys(cell.metrics)
+    return Table(rows, ["cell", *first, *measures])
 
 
 def measure(cell: Cell, metric: str) -> float | None:
@@ -83,7 +105,7 @@ def checked_measures(names: Iterable[str] | None) -> tuple[str, ...]:
 
     >>> checked_measures(["movement"])
     Traceback (most recent call last):
-    ValueError: 'movement' is no metric of a sweep. There are: motion, flicker, drift, seam.
+    ValueError: 'movement' is no metric of a sweep. There are: motion, flicker, drift, seam, likeness.
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         if names is None:
@@ -133,6 +155,7 @@ def plotted(cells: Sequence[Cell], metric: str, x: str, by: str | None) -> Any:
 
 
 UNITS = {
+    "likeness": "likeness to the picture, 0–1",
     "motion": "motion, frame widths per frame",
     "flicker": "flicker, share of white per frame",
     "drift": "drift of colour, share of white",

@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from threading import Lock
@@ -97,21 +97,31 @@ def make(
     What the model cannot do is noted, and the others go on; a folder that takes no more ends it.
     """
     check_same(pipeline, shelf)
+
+    def store(name: str, clip: Clip) -> None:
+        shelf.keep(name, clip, measured(clip, measures))
+
     opened: tuple[str, Any] = ("", None)
-    for order in orders:
-        if shelf.has(order.name):  # another process was quicker
-            yield True
-            continue
-        if opened[0] != order.image_sha256:
-            opened = (order.image_sha256, shelf.picture(order.image_sha256))
-        try:
-            clip = animated(order, opened[1], pipeline)
-            numbers = measured(clip, measures)
-        except Exception as error:  # of whatever kind: the next setting may do
-            shelf.fail(order.name, asdict(order), error)
-            yield False
-        else:
-            shelf.keep(order.name, clip, numbers)
+    with ThreadPoolExecutor(1) as beside:  # a clip is measured and coded while the next is made
+        storing: Future | None = None
+        for order in orders:
+            if shelf.has(order.name):  # another process was quicker
+                yield True
+                continue
+            if opened[0] != order.image_sha256:
+                opened = (order.image_sha256, shelf.picture(order.image_sha256))
+            try:
+                clip = animated(order, opened[1], pipeline)
+            except Exception as error:  # of whatever kind: the next setting may do
+                shelf.fail(order.name, asdict(order), error)
+                yield False
+                continue
+            if storing:
+                storing.result()
+                yield True
+            storing = beside.submit(store, order.name, clip)
+        if storing:
+            storing.result()
             yield True
 
 

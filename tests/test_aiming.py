@@ -58,9 +58,9 @@ def test_a_wish_that_is_near_at_once_takes_one_clip():
 @pytest.mark.parametrize(
     ("motion", "told"),
     [
-        (0.03, "motion 0.0300 at motion_bucket_id 90, 50 % above the 0.0200 wished for"),
-        (0.01, "motion 0.0100 at motion_bucket_id 90, 50 % below the 0.0200 wished for"),
-        (0.02, "motion 0.0200 at motion_bucket_id 90, just the 0.0200 wished for"),
+        (0.03, "motion 0.03 at motion_bucket_id 90, 50 % above the 0.02 wished for"),
+        (0.01, "motion 0.01 at motion_bucket_id 90, 50 % below the 0.02 wished for"),
+        (0.02, "motion 0.02 at motion_bucket_id 90, just the 0.02 wished for"),
     ],
 )
 def test_the_verdict_says_how_near_it_came(clip, motion, told):

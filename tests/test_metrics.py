@@ -201,9 +201,13 @@ def test_a_seam_is_the_jump_in_mean_steps():
 
 
 def test_every_measure_gives_one_number_under_its_name(clip):
+    made = sk.Clip(clip.frames, inputs=(clip[0],))  # of its first frame
     for name, measure in metrics.MEASURES.items():
-        assert measure is getattr(metrics, name)
-        assert isinstance(measure(clip), float)
+        of = [clip[0]] if name == "likeness" else []
+        assert measure(made) == getattr(metrics, name)(made, *of)
+        assert isinstance(measure(made), float)
+    with pytest.raises(ValueError, match="no picture"):
+        metrics.MEASURES["likeness"](clip)
 
 
 def test_what_cannot_be_measured_is_told(clip):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -152,6 +153,25 @@ def test_a_table_a_plot_and_the_best(runs):
     assert runs.best("motion", target=0).metrics["motion"] == min(motions)
     assert runs.best("motion", target=motions[2]).name == runs[2].name
     assert runs.best("seam").name in {cell.name for cell in runs}  # measured now, of the files
+
+
+def test_a_table_shows_what_differs_and_what_was_measured(runs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # where it is not installed
+    shown = runs.table()._repr_html_()
+    assert re.findall(r"<th[^>]*>(\w+)</th>", shown) == [
+        "cell",
+        "motion_bucket_id",
+        "fps",
+        "motion",
+        "flicker",
+    ]
+    assert shown.count("<tr>") == 5
+
+
+def test_likeness_to_the_picture_is_a_metric_too(tmp_path):
+    runs = swept(tmp_path / "kite", sk.grid(seed=1, **SMALL), metrics=["likeness"])
+    clip = sk.animate(sk.sample_image(), "tiny", seed=1, progress=False, **SMALL)
+    assert runs[0].metrics == {"likeness": sk.likeness(clip, sk.sample_image())}
 
 
 def test_what_cannot_be_looked_at_is_told(runs):
