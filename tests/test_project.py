@@ -1,5 +1,6 @@
 """The files around the package: what they promise holds, and they agree with one another."""
 
+import json
 import re
 import subprocess
 import sys
@@ -93,6 +94,14 @@ def test_the_readmes_tables_are_those_of_the_package():
     for preset in sk.PRESETS.values():
         figure = f"{preset.peak_gib:g} GiB" if preset.peak_gib else ""
         assert re.search(rf"\| `{preset.name}` \| .* \| {figure} ?\|", README), preset.name
+
+
+def test_the_readmes_figures_are_those_that_were_measured():
+    results = ROOT / "tests" / "benchmarks" / "results"
+    overhead = json.loads((results / "sweep_overhead.json").read_text())
+    told = f"{overhead['median_ratio']:.2f}\n  times as long as the bare pipeline calls"
+    assert told in README
+    assert overhead["threads"] == 2
 
 
 @pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=str)
