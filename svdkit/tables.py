@@ -105,7 +105,7 @@ def checked_measures(names: Iterable[str] | None) -> tuple[str, ...]:
 
     >>> checked_measures(["movement"])
     Traceback (most recent call last):
-    ValueError: 'movement' is no metric of a sweep. There are: motion, flicker, drift, seam, likeness.
+    ValueError: 'movement' is no metric of a sweep. There are: motion, flicker, ...
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         if names is None:

@@ -76,6 +76,19 @@ def test_noise_is_not_motion():
     assert sk.motion(sk.Clip(grainy)) < 0.001
 
 
+@pytest.mark.parametrize("caption", ["a red cart on green hills by day", "the sea at dusk"])
+def test_grain_on_a_plain_scene_is_hardly_motion(caption):
+    rest = np.stack([np.asarray(scene(5, caption).image)] * 14)
+    noise = np.random.default_rng(0).normal(0, 2, rest.shape)
+    grainy = sk.Clip((rest + noise).clip(0, 255).astype(np.uint8))
+    assert sk.motion(grainy) < 0.00015
+
+
+def test_what_swings_and_comes_back_hardly_moves():
+    to_and_fro = [pan(64, 112, 3).frames[n % 2] for n in range(9)]
+    assert sk.motion(sk.Clip(to_and_fro)) < 0.5 * 3 / 112
+
+
 def test_brightness_is_not_motion_and_motion_is_not_flicker():
     still, moving = pan(64, 112, 0), pan(64, 112, 3)
     flickering = lit(still, [1, 0.8] * 4)
