@@ -16,7 +16,7 @@ from .images import FITTING, ImageLike, fit, open_image
 from .models import did_you_mean
 from .paths import as_path
 from .settings import Settings
-from .shelves import Shelf
+from .shelves import IDENTITY, Shelf
 from .web import is_address
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def name_of(about: Mapping[str, Any], **order: Any) -> str:
     """
     usual = asdict(Settings())
     settings = {name: value for name, value in order["settings"].items() if value != usual[name]}
-    model = {name: about[name] for name in ("model", "source", "scheduler", "arithmetic")}
+    model = {name: about[name] for name in IDENTITY}
     told = json.dumps(model | order | {"settings": settings}, sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 

@@ -12,7 +12,7 @@ from .cards import Cell
 from .clips import Clip
 from .display import compare_clips
 from .images import FITTING
-from .layouts import Layout, in_words, named, varying, word
+from .layouts import Layout, in_words, named, plain, varying, word
 from .models import find_model
 from .paths import shown
 from .settings import Settings
@@ -60,7 +60,7 @@ def as_code(cell: Cell, model: str | os.PathLike) -> str:
     usual |= FITTING
     if row:
         usual |= {"height": row.height, "width": row.width, "num_frames": row.num_frames}
-    values = {name: _plain(value) for name, value in cell.values.items()}
+    values = {name: plain(value) for name, value in cell.values.items()}
     if values.get("decode_chunk_size") == values.get("num_frames"):
         values.pop("decode_chunk_size", None)  # all at once, as is usual
     told = {n: v for n, v in values.items() if n in usual and v != usual[n] and v is not None}
@@ -161,7 +161,7 @@ class _Explorer:
         return [
             number
             for number, cell in enumerate(self.cells)
-            if all(_plain(cell.values.get(axis)) == value for axis, value in chosen.items())
+            if all(plain(cell.values.get(axis)) == value for axis, value in chosen.items())
         ]
 
     def _label(self, number: int) -> str:
@@ -230,10 +230,6 @@ def _failed(failures: list[Mapping[str, Any]]) -> str:
     ]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f"<details><summary>{len(failures)} failed</summary><ul>{items}</ul></details>"
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _written(value: Any) -> str:

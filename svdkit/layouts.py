@@ -54,7 +54,7 @@ class Layout:
         """Give the title and the tables of each group, in the order of their values."""
         groups: dict[tuple[int, ...], dict[tuple[int, int], list[int]]] = {}
         for number, values in enumerate(self.values):
-            at = {axis: known.index(_plain(values, axis)) for axis, known in self.axes.items()}
+            at = {axis: known.index(plain(values.get(axis))) for axis, known in self.axes.items()}
             group = groups.setdefault(tuple(at[axis] for axis in self.grouped_by), {})
             group.setdefault((at.get(self.rows, 0), at.get(self.columns, 0)), []).append(number)
         return [(self._title(key), self._tables(groups[key])) for key in sorted(groups)]
@@ -110,7 +110,7 @@ def varying(cells: Sequence[Values], *, needed: bool = True) -> dict[str, list[A
     """
     names = dict.fromkeys(name for values in cells for name in values)
     found = {
-        name: _in_order([_plain(values, name) for values in cells])
+        name: _in_order([plain(values.get(name)) for values in cells])
         for name in sorted(names, key=_rank)
     }
     axes = {name: known for name, known in found.items() if len(known) > 1}
@@ -145,6 +145,15 @@ def named(axis: str, value: Any) -> str:
     return word(value) if axis == "image" else f"{axis} {word(value)}"
 
 
+def plain(value: Any) -> Any:
+    """Give a value as one that can be compared and looked up: of JSON a curve comes as a list.
+
+    >>> plain([1.0, 2.0])
+    (1.0, 2.0)
+    """
+    return tuple(value) if isinstance(value, list) else value
+
+
 def in_words(metrics: Mapping[str, Any]) -> str:
     """Say what was measured, in small.
 
@@ -169,11 +178,6 @@ def _rank(name: str) -> tuple[int, int]:
     return 1, 0  # sorting keeps these in their own order
 
 
-def _plain(values: Values, name: str) -> Any:
-    value = values.get(name)
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _in_order(values: Iterable[Any]) -> list[Any]:
     known = list(dict.fromkeys(values))
     return sorted(known) if all(isinstance(value, (int, float)) for value in known) else known
@@ -181,4 +185,4 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
 
 def _told_apart(cells: Iterable[Values], axes: Iterable[str]) -> int:
     axes = list(axes)
-    return len({tuple(_plain(values, axis) for axis in axes) for values in cells})
+    return len({tuple(plain(values.get(axis)) for axis in axes) for values in cells})

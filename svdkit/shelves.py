@@ -87,10 +87,10 @@ class Shelf:
         with workshop(folder) as room, locked(folder):
             if (folder / ABOUT).exists():
                 shelf = cls.open(folder)
-                seed, is_new = shelf.about["seed"], not shelf.names()
+                seed, is_new = shelf.about["seed"], not shelf._picture("").parent.exists()
             else:
                 seed, is_new = random.SystemRandom().randrange(2**32), True
-            if is_new:  # where no clip is yet, another model may still take the place
+            if is_new:  # a call that came to no picture yet claims nothing for its model
                 about = {"svdkit": __version__, **identity, "seed": seed}
                 _land(Path(room, ABOUT), folder / ABOUT, json.dumps(about, indent=2))
         shelf = cls.open(folder)
@@ -174,6 +174,7 @@ class Shelf:
             draft = Bundle(Path(room, bundle.path.name))
             files.write(draft.path, clip.frames, clip.fps, recipe, [])
             with locked(self.folder):
+                self.open(self.folder).check_identity(self.about)
                 if not self.has(name):
                     os.replace(draft.path, bundle.path)
                     os.replace(draft.recipe, bundle.recipe)  # the mark that it is done
@@ -190,8 +191,8 @@ class Shelf:
 
     def names(self) -> list[str]:
         """List the cells that are done, by their names."""
-        matches = (CELL.fullmatch(file.name) for file in self.folder.iterdir() if is_file(file))
-        return sorted(match[1] for match in matches if match)
+        found = ((CELL.fullmatch(file.name), file) for file in self.folder.iterdir())
+        return sorted(match[1] for match, file in found if match and is_file(file))
 
     def failed(self) -> list[str]:
         """List the cells that failed, and are not done since, by their names."""

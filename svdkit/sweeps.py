@@ -75,8 +75,8 @@ def sweep(
     swept = Sweep(shelf, [order.name for order in orders], pipeline)
     if swept.failures and progress:
         print(
-            f"{len(swept.failures)} of {len(orders)} cells failed, the last with "
-            f"{swept.failures[-1]['error']} They are in .failures; the same call tries them again."
+            f"{len(swept.failures)} of {len(orders)} cells failed. They are in .failures; the same "
+            f"call tries them again. The last one: {swept.failures[-1]['error']}"
         )
     return swept
 

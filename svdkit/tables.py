@@ -11,6 +11,14 @@ from .layouts import varying, word
 from .metrics import MEASURES
 from .models import did_you_mean
 
+UNITS = {
+    "likeness": "likeness to the picture, 0–1",
+    "motion": "motion, frame widths per frame",
+    "flicker": "flicker, share of white per frame",
+    "drift": "drift of colour, share of white",
+    "seam": "seam, mean steps",
+}
+
 
 def told_apart(cells: Sequence[Cell]) -> list[Cell]:
     """Give each picture a title of its own, where several in one frame have the same.
@@ -152,15 +160,6 @@ def plotted(cells: Sequence[Cell], metric: str, x: str, by: str | None) -> Any:
         axes.legend()
     pyplot.close(figure)  # the notebook shows what is returned, and not once more
     return figure
-
-
-UNITS = {
-    "likeness": "likeness to the picture, 0–1",
-    "motion": "motion, frame widths per frame",
-    "flicker": "flicker, share of white per frame",
-    "drift": "drift of colour, share of white",
-    "seam": "seam, mean steps",
-}
 
 
 def _plain(value: Any) -> Any:

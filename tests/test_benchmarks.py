@@ -8,12 +8,17 @@ import pytest
 from write_headers import ROOT
 
 
+def report_of(tmp_path, script, *words):
+    """Run a benchmark small, and give what it wrote."""
+    out = tmp_path / "report.json"
+    command = [sys.executable, ROOT / "tests" / "benchmarks" / script, *words, "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    return json.loads(out.read_text())
+
+
 def test_the_memory_benchmark_writes_what_it_measured(tmp_path):
-    out = tmp_path / "presets.json"
-    script = ROOT / "tests" / "benchmarks" / "memory_presets.py"
-    tiny = ["--model", "tiny", "--presets", "cpu", "--steps", "1", "--out", str(out)]
-    subprocess.run([sys.executable, script, *tiny], check=True, capture_output=True)
-    report = json.loads(out.read_text())
+    tiny = ["--model", "tiny", "--presets", "cpu", "--steps", "1"]
+    report = report_of(tmp_path, "memory_presets.py", *tiny)
     (row,) = report["presets"]
     assert row["fits"]
     assert row["frames"] == [14, 64, 112]
@@ -22,11 +27,8 @@ def test_the_memory_benchmark_writes_what_it_measured(tmp_path):
 
 
 def test_the_sweep_benchmark_compares_both_in_one_run(tmp_path):
-    out = tmp_path / "overhead.json"
-    script = ROOT / "tests" / "benchmarks" / "sweep_overhead.py"
-    small = ["--cells", "2", "--rounds", "1", "--steps", "1", "--out", str(out)]
-    subprocess.run([sys.executable, script, *small], check=True, capture_output=True)
-    report = json.loads(out.read_text())
+    small = ["--cells", "2", "--rounds", "1", "--steps", "1"]
+    report = report_of(tmp_path, "sweep_overhead.py", *small)
     (both,) = report["rounds"]
     assert report["median_ratio"] == pytest.approx(both["sweep_s"] / both["bare_s"], rel=0.001)
     assert report["cpu"]

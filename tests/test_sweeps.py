@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import svdkit as sk
+from svdkit.records import identity_of
 from svdkit.shelves import Shelf
 
 SMALL = {"num_inference_steps": 1, "num_frames": 3, "height": 32, "width": 56}
@@ -281,6 +282,31 @@ def test_a_call_that_came_to_nothing_does_not_claim_the_folder(tmp_path, checkpo
         swept(tmp_path / "kite", image="nowhere.png")
     runs = swept(tmp_path / "kite", sk.grid(seed=1, **SMALL), pipeline=checkpoint)
     assert json.loads((runs.folder / "sweep.json").read_text())["model"] == "small-svd"
+
+
+def test_a_folder_is_claimed_before_its_first_clip_is_done(tmp_path, tiny, checkpoint):
+    """Another model comes by while the first clip is being made."""
+    told = []
+
+    def come_by(*_):
+        with pytest.raises(ValueError, match="holds clips of model 'tiny'") as caught:
+            Shelf.start(tmp_path / "kite", identity_of(checkpoint))
+        told.append(caught.value)
+
+    hook = tiny.unet.register_forward_pre_hook(come_by)
+    assert len(swept(tmp_path / "kite", sk.grid(seed=1, **SMALL), pipeline=tiny)) == 1
+    hook.remove()
+    assert told
+
+
+def test_no_clip_lands_in_a_folder_that_is_another_models_by_now(tmp_path, tiny, edit_json):
+    hook = tiny.unet.register_forward_pre_hook(
+        lambda *_: edit_json(tmp_path / "kite" / "sweep.json", model="svd")
+    )
+    with pytest.raises(ValueError, match="holds clips of model 'svd'"):
+        swept(tmp_path / "kite", sk.grid(seed=1, **SMALL), pipeline=tiny)
+    hook.remove()
+    assert not list((tmp_path / "kite").glob("*.mp4*"))
 
 
 def test_a_stored_picture_that_was_changed_is_told_and_not_used(folder):
