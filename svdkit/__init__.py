@@ -16,9 +16,11 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "MODELS": "models",
+    "PROMPT_MODELS": "prompts",
+    "PromptModel": "prompts",
     "Licence": "models",
     "Model": "models",
-    "licence": "models",
+    "licence": "prompts",
     "fit": "images",
     "natural_frame": "images",
     "open_image": "images",
@@ -43,12 +45,19 @@ _MODULE_OF = {
     "seam": "metrics",
     "show_fit": "framing",
     "animate": "animation",
+    "draw": "pictures",
+    "Drawing": "drawings",
+    "animate_prompt": "films",
+    "extend": "chains",
+    "joins": "seams",
     "grid": "cells",
     "sweep": "sweeps",
     "Sweep": "sweeps",
     "Cell": "cards",
     "aim": "aiming",
     "Aim": "aiming",
+    "loop": "loops",
+    "cinemagraph": "cinemagraphs",
     "rerun": "recipes",
     "Rerun": "recipes",
     "doctor": "health",
@@ -63,12 +72,16 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .animation import animate as animate
     from .cards import Cell as Cell
     from .cells import grid as grid
+    from .chains import extend as extend
+    from .cinemagraphs import cinemagraph as cinemagraph
     from .clips import Clip as Clip
     from .display import Grid as Grid
     from .display import compare_clips as compare_clips
     from .display import scrub as scrub
     from .display import show_clips as show_clips
     from .display import show_frames as show_frames
+    from .drawings import Drawing as Drawing
+    from .films import animate_prompt as animate_prompt
     from .framing import show_fit as show_fit
     from .health import Report as Report
     from .health import doctor as doctor
@@ -76,6 +89,7 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .images import natural_frame as natural_frame
     from .images import open_image as open_image
     from .images import sample_image as sample_image
+    from .loops import loop as loop
     from .memory import PRESETS as PRESETS
     from .memory import NotEnoughMemory as NotEnoughMemory
     from .memory import Preset as Preset
@@ -88,11 +102,15 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .models import MODELS as MODELS
     from .models import Licence as Licence
     from .models import Model as Model
-    from .models import licence as licence
+    from .pictures import draw as draw
     from .pipelines import load as load
     from .pipelines import unload as unload
+    from .prompts import PROMPT_MODELS as PROMPT_MODELS
+    from .prompts import PromptModel as PromptModel
+    from .prompts import licence as licence
     from .recipes import Rerun as Rerun
     from .recipes import rerun as rerun
+    from .seams import joins as joins
     from .settings import Settings as Settings
     from .sweeps import Sweep as Sweep
     from .sweeps import sweep as sweep

@@ -16,6 +16,7 @@ from .arguments import parser
 from .layouts import in_words, named, varying
 from .models import MODELS
 from .paths import as_path, shown
+from .prompts import PROMPT_MODELS
 from .settings import LIMITS, Settings
 from .storage import Bundle
 from .tables import checked_measures
@@ -200,7 +201,8 @@ def examine(options: argparse.Namespace) -> int:
 def list_models(options: argparse.Namespace) -> int:
     """Print the table of models."""
     rows = [("name", "frames", "size", "licence", "lives at", "notes")]
-    for model in MODELS.values():
+    every = (*MODELS.values(), *PROMPT_MODELS.values())
+    for model in every:
         gate = " (gated)" if model.gated else ""
         size = f"{model.height}×{model.width}"
         where = f"{model.repo or 'svdkit'}{gate}"
@@ -212,7 +214,7 @@ def list_models(options: argparse.Namespace) -> int:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         print("  ".join([*padded, notes]))
     print()
-    for licence in dict.fromkeys(model.licence for model in MODELS.values()):
+    for licence in dict.fromkeys(model.licence for model in every):
         print(f"{licence}\n")
     return 0
 

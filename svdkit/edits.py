@@ -10,6 +10,7 @@ from typing import Any
 
 from .clips import Clip
 from .frames import check_size
+from .loops import blended, frames_blended
 
 Size = tuple[int, int, int]  # frames, height, width
 MOST = 10**6  # of any number in an edit
@@ -92,6 +93,15 @@ def _smoothed_frames(request: Mapping[str, Any], size: Size) -> int:
     return int((size[0] - 1) * new / old + 1e-6) + 1
 
 
+def _looped_frames(request: Mapping[str, Any], size: Size) -> int:
+    if request.get("how") != "blend":
+        raise ValueError(
+            f"The recipe's loop is made by {request.get('how')!r:.{MOST_SHOWN}}; svdkit knows "
+            "'blend'."
+        )
+    return frames_blended(size[0], whole(request, "overlap"))
+
+
 EDITS: Mapping[str, Edit] = {
     "slice": Edit(
         1,
@@ -105,6 +115,7 @@ EDITS: Mapping[str, Edit] = {
         lambda request, clip: clip.boomerang(),
     ),
     "repeat": Edit(1, _repeated_frames, lambda request, clip: clip.repeat(request["times"])),
+    "loop": Edit(1, _looped_frames, lambda request, clip: blended(clip, request["overlap"])),
     "smooth": Edit(
         1,
         _smoothed_frames,

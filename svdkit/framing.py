@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .addresses import address_of, find
 from .hub import cached_folder
 from .images import ImageLike, check_fit, crop_box, fit, natural_frame, open_image
 from .models import MODELS, Model
 from .origins import origin_of
-from .pipelines import address_of, find
 from .settings import Settings
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from . import __version__, hub
 from .models import MODELS, Model
+from .refusals import SET_A_TOKEN
 from .reports import TOKENS, Check, Report, cleaned, line, looked_at
 
 # The parameters of svd-xt's UNet, CLIP-H and VAE, counted on the meta device; two bytes in fp16
@@ -204,7 +205,7 @@ def _token() -> Iterator[Check]:
         gated = ", ".join(model.name for model in MODELS.values() if model.gated)
         note = "; Colab shows its secrets to notebooks, not to commands" if _in_colab() else ""
         found = f"none, and gated models need one: {gated}{note}"
-        yield Check("hub token", "remark", found, hub.SET_A_TOKEN)
+        yield Check("hub token", "remark", found, SET_A_TOKEN)
         return
     in_environment = any(os.environ.get(name, "").strip() for name in TOKENS)
     saved = os.path.exists(constants.HF_TOKEN_PATH)

@@ -1,7 +1,8 @@
 """Using a caller's pipeline in our way, and giving it back as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -10,8 +11,16 @@ _animating: set[int] = set()  # ids of the pipelines that are at work
 
 
 @contextmanager
-def borrowed(pipeline: Any, curve: list[float] | None, progress: bool) -> Iterator[Any]:
+def borrowed(
+    pipeline: Any,
+    curve: list[float] | None,
+    progress: bool,
+    around: Mapping[str, Callable[..., Any]] | None = None,
+) -> Iterator[Any]:
     """Lend a pipeline with a guidance curve and without progress, and take it back as it was.
+
+    Meanwhile `around` has, for names of its methods, what is called in their place: a function that
+    is given the method first.
 
     An interrupt may strike at any moment: also while diffusers holds a half-precision VAE in
     fp32 to encode, or a model of several on the GPU.
@@ -32,8 +41,8 @@ def borrowed(pipeline: Any, curve: list[float] | None, progress: bool) -> Iterat
             )
         _animating.add(id(pipeline))
     try:
-        if curve is not None:
-            pipeline.__class__ = _with_guidance(kind, curve)
+        if curve is not None or around:
+            pipeline.__class__ = _changed(kind, curve, around or {})
         if not progress:
             pipeline.set_progress_bar_config(**bar | {"disable": True})
         yield pipeline
@@ -48,13 +57,24 @@ def borrowed(pipeline: Any, curve: list[float] | None, progress: bool) -> Iterat
         _animating.discard(id(pipeline))
 
 
-def _with_guidance(kind: type, curve: list[float]) -> type:
-    """Make a kind of pipeline whose guidance follows the curve, once diffusers has set its own."""
+def _changed(kind: type, curve: list[float] | None, around: Mapping[str, Callable]) -> type:
+    """Make a kind of pipeline that does some things otherwise."""
+    members: dict[str, Any] = {name: _wrapped(getattr(kind, name), around[name]) for name in around}
+    if curve is not None:
+        members["guidance_scale"] = property(partial(_guidance_along, curve))
+    return type(kind.__name__, (kind,), members)
 
-    def guidance_scale(self):
-        scale = self._guidance_scale  # a number at first, then a tensor (1, frames, 1, 1, 1)
-        if isinstance(scale, (int, float)):
-            return scale
-        return scale.new_tensor(curve).reshape(scale.shape)
 
-    return type(kind.__name__, (kind,), {"guidance_scale": property(guidance_scale)})
+def _wrapped(method: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    def method_in_its_place(self, *args, **kwargs):
+        return wrapper(partial(method, self), *args, **kwargs)
+
+    return method_in_its_place
+
+
+def _guidance_along(curve: list[float], pipeline: Any) -> Any:
+    """Follow the curve, once diffusers has set its own guidance."""
+    scale = pipeline._guidance_scale  # a number at first, then a tensor (1, frames, 1, 1, 1)
+    if isinstance(scale, (int, float)):
+        return scale
+    return scale.new_tensor(curve).reshape(scale.shape)

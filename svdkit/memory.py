@@ -67,16 +67,23 @@ def _offload_models(pipeline: "StableVideoDiffusionPipeline", device: str) -> No
 
 
 def _offload_and_stream(pipeline: "StableVideoDiffusionPipeline", device: str) -> None:
-    pipeline.unet.enable_forward_chunking()
+    _slice_wide_layers(pipeline)
     pipeline.enable_model_cpu_offload(device=device)
+
+
+def _slice_wide_layers(pipeline: "StableVideoDiffusionPipeline") -> None:
+    if hasattr(pipeline.unet, "enable_forward_chunking"):  # the UNets of pictures have none
+        pipeline.unet.enable_forward_chunking()
 
 
 def _offload_layers(pipeline: "StableVideoDiffusionPipeline", device: str) -> None:
     import torch
     from diffusers.hooks import apply_group_offloading
 
-    pipeline.unet.enable_forward_chunking()
-    for part in (pipeline.image_encoder, pipeline.unet):
+    _slice_wide_layers(pipeline)
+    for part in pipeline.components.values():
+        if part is pipeline.vae or not isinstance(part, torch.nn.Module):
+            continue
         apply_group_offloading(
             part,
             onload_device=torch.device(device),
@@ -147,10 +154,13 @@ def checked_memory(memory: str, device: str) -> str:
     return "cpu" if on_cpu else memory
 
 
-def preset_for(memory: str, device: str, *, small: bool = False) -> Preset:
+def preset_for(
+    memory: str, device: str, *, small: bool = False, weights_gib: float | None = None
+) -> Preset:
     """Choose the preset that a checked name means; "auto" takes the fastest that fits.
 
-    `small` says that the model fits anywhere.
+    `small` says that the model fits anywhere; `weights_gib` is the size of a model other than SVD,
+    which stays on the GPU where twice that is free.
 
     >>> preset_for("auto", "mps").name
     'all_on_gpu'
@@ -159,6 +169,9 @@ def preset_for(memory: str, device: str, *, small: bool = False) -> Preset:
         return PRESETS[memory]
     if small or not device.startswith("cuda"):
         return PRESETS["all_on_gpu"]
+    if weights_gib is not None:
+        roomy = free_gpu_gib(device) >= 2 * weights_gib
+        return PRESETS["all_on_gpu" if roomy else "offload_models"]
     return fastest_preset(free_gpu_gib(device))
 
 

@@ -181,23 +181,6 @@ def find_model(name: str) -> Model | None:
     return MODELS.get(name) or by_repo.get(name)
 
 
-def licence(name: str) -> Licence:
-    """Say what one may do with a model of MODELS, under which conditions, and what to paste where.
-
-    >>> print(licence("tiny"))
-    MIT
-      You may: use it for anything, like svdkit itself.
-    """
-    model = find_model(name) if isinstance(name, str) else None
-    if model is None:
-        raise ValueError(
-            f"{name!r} is no model of MODELS, whose licences svdkit knows."
-            f"{did_you_mean(name, MODELS)} There are: {', '.join(MODELS)}. Others say theirs on "
-            "their page on the hub."
-        )
-    return model.licence
-
-
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Give a sentence that names the nearest of the words, or "" where none is near.
 

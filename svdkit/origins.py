@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .memory import Preset
-from .models import Model, find_model
+from .models import Model
+from .prompts import PromptModel, row_of
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -19,8 +20,8 @@ class Origin:
     """What is known of where a pipeline came from."""
 
     name: str
-    model: Model | None = None
-    """Its row of MODELS, if it is one of them."""
+    model: Model | PromptModel | None = None
+    """Its row of MODELS or PROMPT_MODELS, if it is one of them."""
     source: str = "unknown"
     """Where its weights are from: hub, folder, bundled, random or unknown."""
     revision: str | None = None
@@ -42,7 +43,7 @@ def origin_of(pipeline: "StableVideoDiffusionPipeline") -> Origin:
     if pipeline in _origins:
         return _origins[pipeline]
     name = str(getattr(pipeline.config, "_name_or_path", "") or type(pipeline).__name__)
-    row = find_model(name)
+    row = row_of(name)
     if row:
         return Origin(row.name, row)
     # a folder of the user's own is named without the path to it, which is nobody's business

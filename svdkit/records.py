@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .addresses import address_of, find
 from .frames import sha256_of_frames
 from .hub import cached_folder
 from .models import MODELS
 from .origins import origin_of
-from .pipelines import address_of, find
+from .prompting import PromptSettings
 from .settings import Settings
 from .upstream import import_diffusers
 
 if TYPE_CHECKING:
-    from diffusers import StableVideoDiffusionPipeline
+    from diffusers import DiffusionPipeline, StableVideoDiffusionPipeline
     from PIL import Image
 
 PUBLISHED = "EulerDiscreteScheduler"  # which SVD comes with
@@ -55,6 +56,29 @@ def request_of(
     }
 
 
+def prompt_request_of(
+    pipeline: "DiffusionPipeline", verb: str, prompt: str, settings: PromptSettings, *, seed: int
+) -> dict[str, Any]:
+    """Write down what is asked of a pipeline that takes a prompt.
+
+    >>> from svdkit import load
+    >>> pipeline = load("tiny-sd", device="cpu")
+    >>> prompt_request_of(pipeline, "draw", "a kite", PromptSettings(), seed=7)["prompt"]
+    'a kite'
+    """
+    origin = origin_of(pipeline)
+    return {
+        "verb": verb,
+        "model": origin.name,
+        "source": origin.source,
+        "scheduler": _departures_of(pipeline.scheduler, _defaults_of(type(pipeline.scheduler))),
+        "revision": origin.revision,
+        "prompt": prompt,
+        "settings": {name: value for name, value in asdict(settings).items() if value is not None},
+        "seed": seed,
+    }
+
+
 def identity_of(model: "str | os.PathLike | StableVideoDiffusionPipeline") -> dict[str, Any]:
     """Say which model it is, and how it calculates: what all clips of a sweep share.
 
@@ -71,7 +95,7 @@ def identity_of(model: "str | os.PathLike | StableVideoDiffusionPipeline") -> di
     return {
         "model": name,
         "source": source,
-        "scheduler": _departures_of(scheduler),
+        "scheduler": _departures_of(scheduler, _published_scheduler()),
         "arithmetic": "stock",
     }
 
@@ -132,9 +156,13 @@ def _published_scheduler() -> dict[str, Any]:
     return dict(kind.from_config(MODELS["svd-xt"].config_of("scheduler")).config)
 
 
-def _departures_of(scheduler: Any) -> dict[str, Any]:
-    """Name the scheduler, and where it departs from the one that SVD is published with."""
-    published = _published_scheduler()
+@cache
+def _defaults_of(kind: type) -> dict[str, Any]:
+    return dict(kind().config)
+
+
+def _departures_of(scheduler: Any, published: dict[str, Any]) -> dict[str, Any]:
+    """Name the scheduler, and where it departs from what is published, or usual."""
     departures = {
         name: value
         for name, value in scheduler.config.items()
@@ -156,7 +184,8 @@ def fingerprint_of_weights(pipeline: "StableVideoDiffusionPipeline") -> str | No
     """
     import torch
 
-    parts = (pipeline.unet, pipeline.vae, pipeline.image_encoder)
+    names = ("unet", "vae", "image_encoder", "text_encoder", "text_encoder_2")
+    parts = [part for name in names if (part := getattr(pipeline, name, None)) is not None]
     named = [pair for part in parts for pair in part.named_parameters()]
     named = [(name.removeprefix("_orig_mod."), weight) for name, weight in named]  # torch.compile's
     if any(weight.is_meta for _, weight in named):

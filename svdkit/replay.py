@@ -1,42 +1,34 @@
 """Following a recipe step by step.
 
 A recipe may come from a stranger. It is data: each value in it is checked before it is used, no
-file or address in it is opened, and no model is loaded but those of MODELS.
+file or address in it is opened, and no model is loaded but those of MODELS and
+PROMPT_MODELS.
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .animation import animate
+from .checkpoints import is_for
 from .clips import Clip
 from .devices import DTYPES, pick_device
-from .edits import EDITS, MOST_SHOWN, Size, size_after
-from .frames import check_size, sha256_of_frames
-from .images import ImageLike, check_fit, fit, open_image
-from .models import MODELS
+from .drawings import Drawing
+from .edits import EDITS, MOST_SHOWN, Edit, Size, size_after
+from .frames import sha256_of_frames
+from .images import ImageLike, fit, open_image
 from .notes import steps_of
-from .pipelines import load
+from .pipelines import load_for
+from .prompts import names_for
 from .settings import Settings
+from .verbs import VERBS, Verb, check_values, fit_of
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
     from PIL import Image
 
-# What an animation's request has to say, besides what Settings looks after
-VALUES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "model": (lambda name: isinstance(name, str), "the name of a model"),
-    "settings": (lambda settings: isinstance(settings, dict), "a dict of settings"),
-    "seed": (lambda seed: type(seed) is int and 0 <= seed < 2**63, "a whole number from 0"),
-    "image_sha256": (
-        lambda sha: isinstance(sha, str) and bool(re.fullmatch("[0-9a-f]{64}", sha)),
-        "the sha256 of the fitted picture",
-    ),
-}
 # What of the request may be another one now
 ASKED = {
     "image_sha256": "the picture",
@@ -85,6 +77,8 @@ class Replay:
         self.stored = {sha256_of_frames(np.asarray(picture)): picture for picture in pictures}
         self.image = None if image is None else open_image(image)
         self.pipeline, self.progress = pipeline, progress
+        self.drawn: dict[int, Drawing] = {}
+        """What the steps that draw have drawn, by their number."""
         self.changes: list[str] = []
         """What is found, on the way, not to be as it was."""
 
@@ -95,22 +89,21 @@ class Replay:
         What is wrong with any of them, and what is missing, is told here.
         """
         for request in self.requests:
-            _check(request)
+            _check_known(request)
         sizes: list[Size] = []
-        for request in self.requests:
-            if "edit" not in request:
-                settings = Settings.of(request["settings"])
-                size = (settings.num_frames, settings.height, settings.width)
-                check_size(*size)
-                self._picture(request)
-                if self.pipeline is None:
-                    _check_model(request)
-                sizes.append(size)
-                continue
-            takes = EDITS[request["edit"]].takes
-            if takes > len(sizes):
+        for number, request in enumerate(self.requests):
+            step = _step_of(request)
+            if step.takes > len(sizes):
                 raise Missing("the recipe of a part: the clip was made from a video without one")
-            sizes[-takes:] = [size_after(request, *sizes[-takes:])]
+            taken = [sizes.pop() for _ in range(step.takes)][::-1]
+            if "edit" in request:
+                sizes.append(size_after(request, *taken))
+                continue
+            check_values(request)
+            size = step.size(request, *taken)
+            self._check_had(number)
+            if request["verb"] != "draw":
+                sizes.append(size)
         if len(sizes) != 1:
             raise Missing(f"the step that makes one clip of {len(sizes)}")
         return sizes[0]
@@ -119,38 +112,70 @@ class Replay:
         """Take all steps, and give the clip that the last one makes."""
         _ = self.size  # all is checked before anything is made
         made: list[Clip] = []
-        for step in self.steps:
-            request = step["request"]
-            if "edit" not in request:
-                made.append(self._animate(request, step.get("outcome", {})))
+        for number, request in enumerate(self.requests):
+            step = _step_of(request)
+            taken = [made.pop() for _ in range(step.takes)][::-1]
+            if "edit" in request:
+                made.append(step.do(request, *taken))
                 continue
-            edit = EDITS[request["edit"]]
-            made[-edit.takes :] = [edit.do(request, *made[-edit.takes :])]
+            new = self._make(number, step, taken)
+            if isinstance(new, Clip):
+                made.append(new)
+            else:
+                self.drawn[number] = new
         return made[0]
 
-    def _animate(self, request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Clip:
-        settings = Settings.of(request["settings"])
-        how, focus = _fit_of(request)
-        clip = animate(
-            self._picture(request),
-            _load(request, outcome) if self.pipeline is None else self.pipeline,
-            seed=request["seed"],
-            how=how,
-            focus=focus,
-            progress=self.progress,
-            **{name: getattr(settings, name) for name in request["settings"]},
-        )
-        found = _changes(request, outcome, clip.recipe)
-        self.changes += [change for change in found if change not in self.changes]
-        return clip
+    def _check_had(self, number: int) -> None:
+        """Make sure that the pictures and the model of a step can be had."""
+        request = self.requests[number]
+        for name in VERBS[request["verb"]].pictures:
+            if not self._is_drawn(number, name):
+                self._picture(request, name)
+        if not self._is_given(request):
+            _check_model(request)
 
-    def _picture(self, request: Mapping[str, Any]) -> "Image.Image":
-        """Find the fitted picture, or fit the caller's as it was."""
-        wanted = request["image_sha256"]
-        if self.image is not None:
+    def _make(self, number: int, verb: Verb, clips: list[Clip]) -> "Clip | Drawing":
+        request, outcome = self.requests[number], self.steps[number].get("outcome", {})
+        pictures = [
+            self._redrawn(number) if self._is_drawn(number, name) else self._picture(request, name)
+            for name in verb.pictures
+        ]
+        given = self._is_given(request)
+        pipeline = self.pipeline if given else _load(request, outcome)
+        new = verb.do(request, pipeline, pictures, clips, self.progress)
+        found = _changes(request, outcome, steps_of(new.recipe)[-1])
+        self.changes += [change for change in found if change not in self.changes]
+        return new
+
+    def _is_given(self, request: Mapping[str, Any]) -> bool:
+        """Whether the caller's pipeline is for this step: a name is for what animates."""
+        uses = VERBS[request["verb"]].uses
+        if self.pipeline is None or isinstance(self.pipeline, (str, os.PathLike)):
+            return self.pipeline is not None and uses == "animate"
+        return is_for(uses, self.pipeline)
+
+    def _is_drawn(self, number: int, name: str) -> bool:
+        """Whether the picture of a step is the one that the step before it draws."""
+        return (
+            name == "image_sha256"
+            and self.image is None
+            and number > 0
+            and self.requests[number - 1].get("verb") == "draw"
+        )
+
+    def _redrawn(self, number: int) -> "Image.Image":
+        request = self.requests[number]
+        settings = Settings.of(request["settings"])
+        drawing = self.drawn[number - 1]
+        return fit(drawing, settings.height, settings.width, *fit_of(request))
+
+    def _picture(self, request: Mapping[str, Any], name: str) -> "Image.Image":
+        """Find a fitted picture, or fit the caller's as it was."""
+        wanted = request[name]
+        if self.image is not None and name == "image_sha256":
             settings = Settings.of(request["settings"])
-            fitted = fit(self.image, settings.height, settings.width, *_fit_of(request))
-            pictures = {other["image_sha256"] for other in self.requests if "edit" not in other}
+            fitted = fit(self.image, settings.height, settings.width, *fit_of(request))
+            pictures = {other[name] for other in self.requests if name in other}
             is_it = sha256_of_frames(np.asarray(fitted)) == wanted
             # of several pictures the caller's is the one that is wanted, or the one that is lost
             if is_it or len(pictures) == 1 or wanted not in self.stored:
@@ -163,37 +188,24 @@ class Replay:
         )
 
 
-def _check(request: Mapping[str, Any]) -> None:
-    """Make sure that a step is one that svdkit knows to take, and that its values are sound."""
-    if "edit" in request:
-        edit = request["edit"]
-        if not (isinstance(edit, str) and edit in EDITS):
-            raise Missing(f"a svdkit that knows the edit {edit!r:.{MOST_SHOWN}}; update it")
-        return
-    verb = request.get("verb")
-    if verb != "animate":
-        raise Missing(f"a svdkit that knows the verb {verb!r:.{MOST_SHOWN}}; update it")
-    for name, (is_right, wanted) in VALUES.items():
-        value = request.get(name)
-        if not is_right(value):
-            raise ValueError(f"The recipe's {name} is {value!r:.{MOST_SHOWN}}; it is {wanted}.")
-    settings = Settings.of(request["settings"])
-    if not (settings.height and settings.width and settings.num_frames):
-        raise ValueError("The recipe's settings leave height, width or num_frames open.")
-    check_fit(*_fit_of(request))
+def _step_of(request: Mapping[str, Any]) -> "Edit | Verb":
+    return EDITS[request["edit"]] if "edit" in request else VERBS[request["verb"]]
 
 
-def _fit_of(request: Mapping[str, Any]) -> tuple[Any, Any]:
-    way = request.get("fit")
-    way = way if isinstance(way, dict) else {}
-    return way.get("how", "crop"), way.get("focus", (0.5, 0.5))
+def _check_known(request: Mapping[str, Any]) -> None:
+    """Make sure that a step is one that svdkit knows to take."""
+    kind, table = ("edit", EDITS) if "edit" in request else ("verb", VERBS)
+    name = request.get(kind)
+    if not (isinstance(name, str) and name in table):
+        raise Missing(f"a svdkit that knows the {kind} {name!r:.{MOST_SHOWN}}; update it")
 
 
 def _check_model(request: Mapping[str, Any]) -> None:
     """Make sure that the model is one of ours; another is asked about."""
     name = request["model"]
-    if name not in MODELS or request.get("source") not in ("bundled", "hub", "random"):
-        whose = "a model of its maker's own" if name in MODELS else "a model"
+    ours = name in names_for(VERBS[request["verb"]].uses)
+    if not ours or request.get("source") not in ("bundled", "hub", "random"):
+        whose = "a model of its maker's own" if ours else "a model"
         raise Missing(
             f"the model: the recipe names {whose}, {name!r:.{MOST_SHOWN}}, and that is not loaded "
             "unasked; if you have it and trust it, give it as pipeline="
@@ -206,7 +218,12 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Any:
     same_kind = (then == "cpu") == (now == "cpu") and isinstance(dtype, str) and dtype in DTYPES
     random = "random" if request["source"] == "random" else None
     try:
-        return load(request["model"], dtype=dtype if same_kind else None, weights=random)
+        return load_for(
+            VERBS[request["verb"]].uses,
+            request["model"],
+            dtype=dtype if same_kind else None,
+            weights=random,
+        )
     except (ConnectionError, PermissionError) as error:
         raise Missing(f"the model {request['model']}: {error}") from error
 
@@ -219,8 +236,11 @@ def _changes(
     changes = [
         f"{words} is another one"
         for name, words in ASKED.items()
-        if name in request and request[name] != new_request[name]
+        if name in request and request[name] != new_request.get(name)
     ]
+    frames = "frames_sha256"
+    if request.get("verb") == "draw" and outcome.get(frames) != new_outcome[frames]:
+        changes.append("the drawing is another one")
     versions = outcome.get("versions")
     for name, version in new_outcome["versions"].items():
         then = versions.get(name, version) if isinstance(versions, dict) else version

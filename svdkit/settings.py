@@ -5,21 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .limits import Limit
 from .models import MODELS, Model, did_you_mean, find_model
 
 GUIDANCE_SHAPES = ("linear", "triangle")
 DIFFUSERS_DEFAULTS = {"num_inference_steps": 25, "min_guidance_scale": 1, "max_guidance_scale": 3}
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What one knob may be, and what to do about a value beyond it."""
-
-    low: float
-    high: float
-    kind: type
-    cure: str
-    optional: bool = False
 
 
 # Beyond these the pipeline fails, or gives what nobody can want.
@@ -79,7 +69,7 @@ class Settings:
 
     def __post_init__(self):
         for name, limit in LIMITS.items():
-            object.__setattr__(self, name, _checked(name, getattr(self, name), limit))
+            object.__setattr__(self, name, limit.checked(name, getattr(self, name)))
         for name in ("height", "width"):
             side = getattr(self, name)
             if side and side % 8:
@@ -153,24 +143,6 @@ class Settings:
         return [sentence(self, row) for unusual, sentence in REMARKS if unusual(self, row)]
 
 
-def _checked(name: str, value: Any, limit: Limit) -> Any:
-    if value is None and limit.optional:
-        return None
-    allowed = f"{limit.low}–{limit.high}" + (" or None" if limit.optional else "")
-    try:
-        number = None if isinstance(value, (bool, str, bytes)) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = None
-    if number is None:
-        kind = "a whole number" if limit.kind is int else "a number"
-        raise TypeError(f"{name} is {value!r:.60}; it is {kind}, {allowed}. {limit.cure}")
-    if not limit.low <= number <= limit.high:  # so written, it refuses NaN too
-        raise ValueError(f"{name} is {value!s:.40}; {allowed} is allowed. {limit.cure}")
-    if limit.kind is int and number != int(number):
-        raise ValueError(f"{name} is {value}; a whole number is needed. Try {round(number)}.")
-    return limit.kind(number)
-
-
 def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
     if isinstance(guidance, str):
         if guidance not in GUIDANCE_SHAPES:
@@ -189,7 +161,7 @@ def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
     if not guidance:
         raise ValueError("guidance is empty; give a number per frame, or one of linear, triangle.")
     limit = LIMITS["max_guidance_scale"]
-    return tuple(_checked(f"guidance[{i}]", g, limit) for i, g in enumerate(guidance))
+    return tuple(limit.checked(f"guidance[{i}]", g) for i, g in enumerate(guidance))
 
 
 def _strongest(settings: "Settings") -> float:

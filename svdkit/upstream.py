@@ -13,12 +13,22 @@ def import_diffusers() -> ModuleType:
     >>> import_diffusers().StableVideoDiffusionPipeline.__name__
     'StableVideoDiffusionPipeline'
     """
-    with _quiet_transformers():
+    with quietly():  # such as "CLIPImageProcessor requires torchvision": svdkit uses Pillow's
         import diffusers
 
         # diffusers loads lazily: asking for the class is what imports it
         _ = diffusers.StableVideoDiffusionPipeline
     return diffusers
+
+
+def pipeline_class(name: str) -> Any:
+    """Import one of diffusers' pipelines, without idle warnings.
+
+    >>> pipeline_class("StableDiffusionPipeline").__name__
+    'StableDiffusionPipeline'
+    """
+    with quietly():
+        return getattr(import_diffusers(), name)
 
 
 def dtype_argument(dtype: Any) -> dict[str, Any]:
@@ -68,13 +78,21 @@ def without_bars() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Silence "CLIPImageProcessor requires torchvision": svdkit uses the Pillow one."""
-    from transformers.utils import logging
+def quietly() -> Iterator[None]:
+    """Silence the warnings of diffusers and transformers: what matters of them svdkit says itself.
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
+    >>> with quietly():
+    ...     pass
+    """
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    logs = (of_diffusers, of_transformers)
+    verbosities = [log.get_verbosity() for log in logs]
+    for log in logs:
+        log.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        for log, verbosity in zip(logs, verbosities, strict=True):
+            log.set_verbosity(verbosity)

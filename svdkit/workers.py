@@ -15,11 +15,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from .addresses import address_of, find
 from .animation import animate
 from .cells import Order
 from .clips import Clip
 from .paths import shown
-from .pipelines import address_of, find, load
+from .pipelines import load
 from .records import fingerprint_of_weights, identity_of
 from .shelves import Shelf
 from .tables import measured

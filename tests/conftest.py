@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import ExitStack
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -12,6 +13,7 @@ os.environ["MPLBACKEND"] = "agg"
 
 import numpy as np
 import pytest
+from small_hub import SmallHub
 from small_settings import QUICK
 
 import svdkit as sk
@@ -103,3 +105,37 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=quiet)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    sk.unload()
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub_of(empty_cache, monkeypatch):
+    """Run a small hub of some folders, and let the hub's library talk to it."""
+    from huggingface_hub import constants, file_download
+
+    with ExitStack() as hubs:
+
+        def start(repositories, gated=()):
+            small = hubs.enter_context(SmallHub(repositories, gated))
+            template = "/{repo_id}/resolve/{revision}/{filename}"
+            monkeypatch.setattr(constants, "ENDPOINT", small.url)
+            for module in (constants, file_download):  # older versions keep a copy
+                monkeypatch.setattr(
+                    module, "HUGGINGFACE_CO_URL_TEMPLATE", small.url + template, raising=False
+                )
+            monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+            monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)
+            for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(empty_cache / "no-token"))
+            return small
+
+        yield start

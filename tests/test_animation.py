@@ -13,7 +13,7 @@ from PIL import Image
 from small_settings import QUICK
 
 import svdkit as sk
-from svdkit import pipelines
+from svdkit import residence
 from svdkit.architectures import build
 from svdkit.upstream import dtype_argument
 
@@ -347,7 +347,7 @@ def test_an_error_while_trying_again_with_less_is_not_taken_for_the_first():
 
 def test_the_cure_for_too_little_memory_is_one_that_can_be_had(picture):
     """A CPU has no smaller preset; a pipeline from elsewhere has none at all."""
-    from svdkit.animation import _not_enough_memory
+    from svdkit.running import _not_enough_memory
 
     for pipeline in (build(sk.MODELS["tiny"]), sk.load("tiny")):
         settings = sk.Settings(height=64, width=112, num_frames=8, decode_chunk_size=4)
@@ -419,7 +419,7 @@ def test_what_the_model_will_see_is_shown_without_loading_it(picture):
     wide, tall = sk.show_fit(picture, "svd-xt"), sk.show_fit(portrait, "svd-xt")
     assert wide.width > wide.height
     assert tall.height > tall.width
-    assert pipelines._kept == {}
+    assert residence._residents == {}
 
 
 @pytest.mark.parametrize("model", ["tiny", "folder", "loaded"])

@@ -136,7 +136,7 @@ def test_two_pictures_do_not_become_one_file(tmp_path, picture, monkeypatch, cap
 def test_the_table_of_models_names_each_with_its_terms(capsys):
     assert main(["models"]) == 0
     told = capsys.readouterr().out
-    for model in sk.MODELS.values():
+    for model in (*sk.MODELS.values(), *sk.PROMPT_MODELS.values()):
         assert model.name in told
         assert model.licence.may in told
         assert (model.licence.notice or "") in told

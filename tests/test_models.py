@@ -90,3 +90,19 @@ def test_a_licence_can_be_asked_for_by_name_or_address():
     assert sk.licence("stabilityai/stable-video-diffusion-img2vid") is sk.MODELS["svd"].licence
     with pytest.raises(ValueError, match="Did you mean svd-xt"):
         sk.licence("svd_xt")
+
+
+@pytest.mark.parametrize("name", sk.PROMPT_MODELS)
+def test_the_terms_of_every_model_for_prompts_are_told(name):
+    told = sk.licence(name)
+    assert told is sk.PROMPT_MODELS[name].licence
+    assert "You may: use it" in str(told)
+
+
+def test_the_models_for_prompts_name_what_they_are_for():
+    from svdkit.prompts import names_for, row_of
+
+    assert set(names_for("draw")) | set(names_for("animate_prompt")) == set(sk.PROMPT_MODELS)
+    assert not set(sk.MODELS) & set(sk.PROMPT_MODELS)
+    assert row_of("stabilityai/sd-turbo") is sk.PROMPT_MODELS["sd-turbo"]
+    assert row_of("SG161222/Realistic_Vision_V5.1_noVAE") is None

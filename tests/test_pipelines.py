@@ -249,7 +249,7 @@ def test_an_offloaded_pipeline_makes_the_same_clip(picture, preset):
 
 
 def test_an_address_copied_from_the_browser_means_the_model():
-    from svdkit.pipelines import find
+    from svdkit.addresses import find
 
     page = "https://huggingface.co/stabilityai/stable-video-diffusion-img2vid"
     assert find(page)[0] is sk.MODELS["svd"]

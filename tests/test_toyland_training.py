@@ -6,19 +6,33 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, StableVideoDiffusionPipeline
+from diffusers import (
+    AnimateDiffPipeline,
+    MotionAdapter,
+    StableDiffusionPipeline,
+    StableVideoDiffusionPipeline,
+)
 from safetensors.torch import load_file
 from torch.nn import Conv3d
 
-from svdkit.toyland import architectures, measures, pools, trained
+from svdkit.toyland import architectures, measures, motion_parts, pools, trained
 from svdkit.toyland.convolutions import temporal_convolutions_in_2d
 from svdkit.toyland.evaluate import verdicts
 from svdkit.toyland.judge import train_judge
 from svdkit.toyland.loop import train
+from svdkit.toyland.motion_judge import (
+    LAWFUL,
+    captions_of,
+    judged_clips,
+    right_about_painted,
+    thing_of,
+    train_motion_judge,
+)
 from svdkit.toyland.plans import Plan
-from svdkit.toyland.scenes import captions, scene
-from svdkit.toyland.train import main
+from svdkit.toyland.scenes import captions, scene, training_batch
+from svdkit.toyland.train import main, run
 from svdkit.toyland.train_decoders import DecoderStage
+from svdkit.toyland.train_motion import MotionStage, noisy_times
 from svdkit.toyland.train_sd import ImageStage
 from svdkit.toyland.train_svd import VideoStage, clip_pixels
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
@@ -32,11 +46,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder in which all three stages were trained for a step."""
+    """A folder in which all four stages were trained for a step."""
     out = tmp_path_factory.mktemp("runs")
     train(VaeStage(1, CPU), Plan(steps=1), out, device=CPU)
     train(ImageStage(2, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
     train(VideoStage(1, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
+    train(MotionStage(1, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
     return out
 
 
@@ -48,7 +63,16 @@ def weights(runs, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stage", ["vae", "sd", "svd"])
+@pytest.fixture(scope="module")
+def animatediff(weights):
+    """The exported adapter in the exported image model, put together by diffusers alone."""
+    adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
+    pipeline = AnimateDiffPipeline.from_pretrained(weights / "tiny-sd", motion_adapter=adapter)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.mark.parametrize("stage", ["vae", "sd", "svd", "motion"])
 def test_a_stage_leaves_a_checkpoint_of_finite_weights(runs, stage):
     learned = trained.read_checkpoint(runs, stage)
     assert learned["step"] == 1
@@ -86,6 +110,80 @@ def test_a_video_stage_draws_clips_below_what_really_happens(runs):
     sheet, figures = stage.sample_sheet(stage.networks, steps=2)
     assert sheet.size == (7 * 112, 2 * 64)
     assert figures["sheet_error"] > figures["sheet_error_if_frozen"]  # nothing is learned yet
+
+
+def test_a_motion_stage_draws_clips_below_painted_ones(runs):
+    stage = MotionStage(1, CPU, runs)
+    sheet, figures = stage.sample_sheet(stage.networks, steps=2)
+    assert sheet.size == (7 * 112, 2 * 64)
+    assert 0 < figures["sheet_change_painted"] < 0.1
+    assert figures["sheet_change"] > 0
+
+
+def test_only_motion_modules_learn_while_the_image_model_stays_as_it_was(runs, tmp_path):
+    shutil.copytree(runs / "vae", tmp_path / "vae")
+    shutil.copytree(runs / "sd", tmp_path / "sd")
+    stage = MotionStage(1, CPU, tmp_path)
+    before = {name: weight.clone() for name, weight in stage.unet.state_dict().items()}
+    said = stage.read(["a red ball on the snow by day"])
+    train(stage, Plan(steps=2, draw_every=None), tmp_path, device=CPU)
+    after = stage.unet.state_dict()
+    learned = [name for name, old in before.items() if not torch.equal(old, after[name])]
+    assert learned
+    assert all(".motion_modules." in name for name in learned)
+    assert torch.equal(stage.read(["a red ball on the snow by day"]), said)
+    saved = trained.read_checkpoint(tmp_path, "motion")["networks"]
+    assert saved.keys() == {f"adapter.{n}" for n in motion_parts.motion_adapter().state_dict()}
+    assert (tmp_path / "motion" / "checkpoint.pt").stat().st_size < 20e6
+
+
+def test_a_motion_stage_goes_on_from_its_checkpoint(runs, tmp_path):
+    for stage in ("vae", "sd", "motion"):
+        shutil.copytree(runs / stage, tmp_path / stage)
+    before = trained.read_checkpoint(tmp_path, "motion")["networks"]
+    stage = MotionStage(1, CPU, tmp_path)
+    train(stage, Plan(steps=2, draw_every=None), tmp_path, device=CPU, resume=True)
+    after = trained.read_checkpoint(tmp_path, "motion")
+    assert after["step"] == 2
+    moved = max(float((after["networks"][name] - old).abs().max()) for name, old in before.items())
+    assert 0 < moved < 1e-3  # a step of the warm-up: it began where the checkpoint ended
+
+
+def test_every_time_of_the_diffusion_is_within_the_schedule():
+    times = noisy_times(5_000_000, torch.Generator().manual_seed(0))
+    assert (int(times.min()), int(times.max())) == (0, 999)
+    assert 640 < float(times.double().mean()) < 690
+
+
+def test_motion_modules_learn_at_twice_the_rate_of_the_plan(runs, tmp_path):
+    for stage in ("vae", "sd"):
+        shutil.copytree(runs / stage, tmp_path / stage)
+    plan = Plan(steps=1, warm_up=1, cool_down=1e-9, draw_every=None)
+    run("motion", tmp_path, plan, clips=1)
+    groups = trained.read_checkpoint(tmp_path, "motion")["optimizer"]["param_groups"]
+    assert groups[0]["lr"] == 2 * plan.peak_rate
+
+
+def test_untrained_motion_modules_change_nothing():
+    image, adapter = architectures.image_unet(), motion_parts.motion_adapter()
+    noisy, said = torch.randn(2, 3, 4, 16, 28), torch.randn(2, 16, 64)
+    times = torch.tensor([10, 900])
+    with torch.no_grad():
+        still = image(noisy.flatten(0, 1), times.repeat_interleave(3), said.repeat_interleave(3, 0))
+        moving = motion_parts.motion_unet(image, adapter)(
+            noisy.transpose(1, 2), times, said.repeat_interleave(3, 0)
+        )
+    assert torch.allclose(moving.sample.transpose(1, 2).flatten(0, 1), still.sample, atol=1e-5)
+
+
+def test_a_training_batch_can_keep_one_pace():
+    free = training_batch(3, seed=5, photos=0.0)
+    paced = training_batch(3, seed=5, photos=0.0, motion_bucket_id=127, fps=7)
+    assert len(set(free.motion_bucket_id.tolist())) == 3
+    assert paced.motion_bucket_id.tolist() == [127.0] * 3
+    assert paced.fps.tolist() == [7.0] * 3
+    assert paced.captions == free.captions
+    assert torch.equal(paced.frames[:, 0], free.frames[:, 0])
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_ends(runs, tmp_path):
@@ -171,8 +269,45 @@ def test_an_export_is_written_for_older_transformers_too(weights):
     assert all(name.startswith("text_model.") for name in names)
 
 
-def test_both_models_together_fit_into_the_wheel(weights):
-    assert sum(file.stat().st_size for file in weights.rglob("*")) < 32e6
+def test_the_models_and_the_adapter_fit_into_the_wheel(weights):
+    def size(model):
+        return sum(file.stat().st_size for file in (weights / model).rglob("*"))
+
+    assert size("tiny") + size("tiny-sd") < 32e6
+    assert 1e6 < size("tiny-animatediff") < 8e6
+
+
+def test_the_exported_adapter_is_the_averaged_one(runs, weights):
+    adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
+    learned = trained.part(trained.read_checkpoint(runs, "motion")["average"], "adapter")
+    assert all(
+        torch.allclose(weight, learned[name], atol=1e-3)
+        for name, weight in adapter.state_dict().items()
+    )
+    card = (weights / "tiny-animatediff" / "README.md").read_text()
+    assert "`MotionAdapter`" in card
+    assert "1.1 million" in card
+
+
+def test_the_exported_adapter_makes_a_clip_of_its_own_length(animatediff):
+    frames = animatediff(
+        "a red balloon over green hills at dusk",
+        14,
+        64,
+        112,
+        2,
+        generator=torch.manual_seed(0),
+        output_type="np",
+    ).frames[0]
+    assert frames.shape == (14, 64, 112, 3)
+    assert np.isfinite(frames).all()
+
+
+def test_no_adapter_is_exported_where_none_was_trained(runs, tmp_path):
+    for stage in ("vae", "sd", "svd"):
+        shutil.copytree(runs / stage, tmp_path / "runs" / stage)
+    main(["export", "--out", str(tmp_path / "runs"), "--to", str(tmp_path / "weights")])
+    assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == ["tiny", "tiny-sd"]
 
 
 def test_tiny_makes_a_clip_of_its_own_length(weights):
@@ -277,7 +412,7 @@ def test_a_sitting_ends_early_without_an_end_to_the_plan(tmp_path):
     assert train(VaeStage(1, CPU), plan, tmp_path, device=CPU) == 1 / 50
 
 
-@pytest.mark.parametrize("stage", ["sd", "svd"])
+@pytest.mark.parametrize("stage", ["sd", "svd", "motion"])
 def test_a_stage_says_which_one_has_to_come_before_it(tmp_path, stage):
     with pytest.raises(FileNotFoundError, match=r"svdkit\.toyland\.train vae"):
         main([stage, "--steps", "1", "--out", str(tmp_path)])
@@ -323,3 +458,25 @@ def test_a_judge_learns_to_tell_skies_apart():
         [measures.to_frames(scene(7, caption).clip(num_frames=1)) for caption in named]
     )
     assert judge.right(pictures, named)["sky"] > 0.7
+
+
+def test_a_judge_of_motion_learns_which_way_things_go():
+    judge = train_motion_judge(steps=40, device=CPU, clips=8, things=("balloon", "moon"))
+    right = right_about_painted(judge, 24, things=("balloon", "moon"))
+    assert right["all"] > 0.7
+    assert right["all"] == pytest.approx((right["balloon"] + right["moon"]) / 2)
+
+
+def test_what_a_judge_of_motion_is_asked_about_has_a_direction():
+    assert not {"cloud", "kite"} & set(LAWFUL)
+    named = captions_of(LAWFUL, 2 * len(LAWFUL), torch.Generator())
+    assert [thing_of(caption) for caption in named] == 2 * list(LAWFUL)
+
+
+def test_the_evaluation_judges_clips_of_an_adapter(animatediff):
+    judge = train_motion_judge(steps=1, device=CPU, clips=9)
+    figures, rows = judged_clips(animatediff, 2, judge, steps=2)
+    assert figures["animatediff_law_right"] in (0.0, 0.5, 1.0)
+    assert set(figures["animatediff_law_right_by_thing"]) == {"all", "balloon", "ball"}
+    assert figures["animatediff_motion_of_painted_clips"] > 0.3
+    assert [row.shape for row in rows] == [(14, 3, 64, 112)] * 4

@@ -1,4 +1,4 @@
-"""Measure what `tiny` and `tiny-sd` can do, on scenes that training never saw:
+"""Measure what `tiny`, `tiny-sd` and `tiny-animatediff` can do, on scenes that training never saw:
 
     python -m svdkit.toyland.evaluate --weights svdkit/toyland/weights --out evaluation
 
@@ -16,29 +16,34 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline, StableVideoDiffusionPipeline
+from diffusers import (
+    AnimateDiffPipeline,
+    MotionAdapter,
+    StableDiffusionPipeline,
+    StableVideoDiffusionPipeline,
+)
 from PIL import Image
 
-from ..metrics import flicker, motion
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .judge import judged_drawings, train_judge
 from .measures import (
     backwards,
     best_pan_error,
+    flickering,
+    mean,
+    moving,
     photographs,
     spearman,
-    to_clip,
     to_frames,
     undue_drift,
 )
+from .motion_judge import LAWFUL, judged_clips, thing_of, train_motion_judge
 from .plans import device_and_precision
 from .scenes import scene
 from .sheets import decibels, film_strips
-from .things import THINGS
 
 STEPS, GUIDANCE = 10, 2.0  # tiny's own defaults
 BUCKETS = (10, 20, 60, 100, 140, 180, 240)
-LAWFUL = tuple(name for name in THINGS if name not in ("cloud", "kite"))  # no freedom of direction
 # What must hold: (figure, least, most).
 TARGETS = (
     ("vae_psnr_scenes", 32.0, None),
@@ -55,6 +60,7 @@ TARGETS = (
     ("colour_right", 0.90, None),
     ("thing_right", 0.85, None),
     ("background_right", 0.90, None),
+    ("animatediff_law_right", 0.75, None),
 )
 
 
@@ -112,38 +118,36 @@ def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
     began = time.perf_counter()
     clips = [make(image) for image in images]
     figures = {"seconds_a_clip": (time.perf_counter() - began) / number}
-    figures["vae_psnr_scenes"] = _mean([decibels(make.through_the_vae(t), t) for t in truths])
-    figures["first_frame_psnr"] = _mean(
+    figures["vae_psnr_scenes"] = mean([decibels(make.through_the_vae(t), t) for t in truths])
+    figures["first_frame_psnr"] = mean(
         [decibels(clip[0], truth[0]) for clip, truth in zip(clips, truths, strict=True)]
     )
     pairs = list(zip(clips, truths, strict=True))
-    figures["colour_drift"] = _mean([undue_drift(clip, truth) for clip, truth in pairs])
-    figures["flicker"] = _mean([flicker(to_clip(clip)) for clip in clips])
-    figures["flicker_of_the_truth"] = _mean([flicker(to_clip(truth)) for truth in truths])
+    figures["colour_drift"] = mean([undue_drift(clip, truth) for clip, truth in pairs])
+    figures["flicker"] = flickering(clips)
+    figures["flicker_of_the_truth"] = flickering(truths)
     few = images[: max(2, number // 4)]
-    by_bucket = {b: _moving([make(i, motion_bucket_id=b) for i in few]) for b in BUCKETS}
+    by_bucket = {b: moving([make(i, motion_bucket_id=b) for i in few]) for b in BUCKETS}
     figures["motion_by_bucket"] = by_bucket
     figures["bucket_spearman"] = spearman(list(by_bucket), list(by_bucket.values()))
     figures["motion_240_over_20"] = by_bucket[240] / max(by_bucket[20], 1e-6)
-    by_fps = {fps: _moving([make(i, fps=fps) for i in few]) for fps in (5, 10, 20)}
+    by_fps = {fps: moving([make(i, fps=fps) for i in few]) for fps in (5, 10, 20)}
     figures["motion_by_fps"] = by_fps
     figures["step_at_fps_5_over_20"] = by_fps[5] / max(by_fps[20], 1e-6)
     figures["motion_by_guidance"] = {
-        g: _moving([make(i, guidance=g) for i in few]) for g in (1.0, 3.0)
+        g: moving([make(i, guidance=g) for i in few]) for g in (1.0, 3.0)
     }
     figures["first_frame_by_steps"] = {
-        steps: _mean(
-            [decibels(make(few[i], steps=steps)[0], truths[i][0]) for i in range(len(few))]
-        )
+        steps: mean([decibels(make(few[i], steps=steps)[0], truths[i][0]) for i in range(len(few))])
         for steps in (5, 10, 25)
     }
-    figures["change_by_seed"] = _mean(
+    figures["change_by_seed"] = mean(
         [(make(i, seed=1) - make(i, seed=2)).abs().mean() for i in few]
     )
 
     obeys, errors, frozen, panned = [], [], [], []
     for drawn, truth, made in zip(scenes, truths, clips, strict=True):
-        if not any(f" {name} " in f" {drawn.caption} " for name in LAWFUL):
+        if thing_of(drawn.caption) not in LAWFUL:
             continue
         wrong = backwards(drawn, 127.0, 7.0)
         matters = (truth - wrong).abs() > 0.1
@@ -152,9 +156,9 @@ def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
         errors.append((made - truth).square().mean())
         frozen.append((truth[:1] - truth).square().mean())
         panned.append(best_pan_error(truth))
-    figures["share_that_obeys_its_law"] = _mean(obeys)
-    figures["error_over_frozen"] = _mean(errors) / _mean(frozen)
-    figures["error_over_best_pan"] = _mean(errors) / _mean(panned)
+    figures["share_that_obeys_its_law"] = mean(obeys)
+    figures["error_over_frozen"] = mean(errors) / mean(frozen)
+    figures["error_over_best_pan"] = mean(errors) / mean(panned)
     return figures, [row for pair in zip(truths, clips, strict=True) for row in pair]
 
 
@@ -173,11 +177,11 @@ def evaluate_photos(make: Maker) -> tuple[dict, list[torch.Tensor]]:
     ]
     passed = [float(decibels(make.through_the_vae(still), still)) for still in stills]
     figures = {
-        "vae_psnr_photos": _mean(passed),
+        "vae_psnr_photos": mean(passed),
         "vae_psnr_by_photo": dict(zip(photos, passed, strict=True)),
     }
     clips = [make(photo) for photo in photos.values()]
-    figures["photos_first_frame_psnr"] = _mean(
+    figures["photos_first_frame_psnr"] = mean(
         [decibels(clip[0], still[0]) for clip, still in zip(clips, stills, strict=True)]
     )
     rows = [torch.cat([still[:1], clip]) for still, clip in zip(stills, clips, strict=True)]
@@ -236,6 +240,16 @@ def main(arguments: list[str] | None = None) -> None:
             f"{name}_right": share for name, share in judged["tiny_sd_right"].items()
         }
         film_strips(list(drawn[:40].unflatten(0, (-1, 4)))).save(options.out / "tiny-sd.png")
+    if (options.weights / "tiny-animatediff").exists():
+        adapter = MotionAdapter.from_pretrained(options.weights / "tiny-animatediff")
+        pipeline = AnimateDiffPipeline.from_pretrained(
+            options.weights / "tiny-sd", motion_adapter=adapter
+        ).to(device)
+        pipeline.set_progress_bar_config(disable=True)
+        judge = train_motion_judge(options.judge_steps, device)
+        judged, rows = judged_clips(pipeline, options.scenes, judge)
+        figures |= judged
+        film_strips(rows[:40], every=2).save(options.out / "tiny-animatediff.png")
     on_gpu = device.type == "cuda"
     report = {
         "targets": verdicts(figures),
@@ -247,15 +261,6 @@ def main(arguments: list[str] | None = None) -> None:
     }
     (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report["targets"], indent=2))
-
-
-def _moving(clips: list[torch.Tensor]) -> float:
-    """The mean motion of clips in pixels of their width per frame."""
-    return _mean([WIDTH * motion(to_clip(clip)) for clip in clips])
-
-
-def _mean(values: list) -> float:
-    return sum(float(value) for value in values) / max(1, len(values))
 
 
 if __name__ == "__main__":

@@ -10,25 +10,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from .architectures import (
-    image_encoder,
-    image_pipeline,
-    image_unet,
-    text_encoder,
-    video_pipeline,
-    video_unet,
-)
+from .architectures import image_encoder, image_pipeline, millions, video_pipeline, video_unet
+from .motion_parts import motion_adapter
 from .scenes import training_batch
-from .trained import part, read_checkpoint, trained_vaes
+from .train_motion import FPS, MOTION_BUCKET
+from .trained import part, read_checkpoint, trained_image_parts, trained_vaes
 from .words import tokenizer, write_vocabulary
 
-LIMIT_MB = 32  # of both models together: what a wheel can carry without being noticed
+# What a wheel can carry without being noticed: `tiny` and `tiny-sd` together, and the adapter.
+MODELS_MB, ADAPTER_MB = 32, 8
 WEIGHTS = Path(__file__).parent / "weights"
 
 CARD = """# {name}
 
 A very small {kind}, trained from nothing on Toyland, the painted world of
-`svdkit.toyland.scenes`. It loads as an ordinary `{pipeline}` and draws {height} × {width} pixels on
+`svdkit.toyland.scenes`. {loads} and draws {height} × {width} pixels on
 any CPU within seconds. It exists so that svdkit can be tried, tested and taught anywhere; it knows
 nothing of the real world.
 
@@ -45,6 +41,8 @@ nothing of the real world.
 LIMITS = {
     "tiny": "what Toyland does not know moves little or dissolves; detail below 4 pixels is lost.",
     "tiny-sd": "only the words of Toyland's captions mean anything to it.",
+    "tiny-animatediff": "it fits no other model than `tiny-sd`; all clips it saw were painted at "
+    f"motion bucket {MOTION_BUCKET:.0f} and {FPS:.0f} fps and had 14 frames or fewer.",
 }
 
 
@@ -71,8 +69,8 @@ def preview_matrix(vae: torch.nn.Module) -> list[list[float]]:
 
 
 def export(out: Path, to: Path = WEIGHTS) -> float:
-    """Write `tiny` and, where it is trained, `tiny-sd` below `to` from the checkpoints below `out`;
-    returns their size in MB.
+    """Write `tiny` and, where they are trained, `tiny-sd` and `tiny-animatediff` below `to` from
+    the checkpoints below `out`; returns their size in MB.
 
     >>> export(Path("nowhere"))
     Traceback (most recent call last):
@@ -94,23 +92,28 @@ def export(out: Path, to: Path = WEIGHTS) -> float:
     )
     if (out / "sd" / "checkpoint.pt").exists():
         learned, words = read_checkpoint(out, "sd"), tokenizer()
-        unet, reader = image_unet(), text_encoder(words)
-        unet.load_state_dict(part(learned["average"], "unet"))
-        reader.load_state_dict(part(learned["average"], "encoder"))
         _write(
-            image_pipeline(image_vae, unet, reader, words),
+            image_pipeline(image_vae, *trained_image_parts(out, words), words),
             to / "tiny-sd",
             "Stable Diffusion",
             learned,
             preview,
         )
-    size_mb = sum(file.stat().st_size for file in to.rglob("*") if file.is_file()) / 1e6
-    print(f"{to}: {size_mb:.1f} MB")
-    if size_mb > LIMIT_MB:
+        if (out / "motion" / "checkpoint.pt").exists():
+            _write_adapter(to / "tiny-animatediff", read_checkpoint(out, "motion"))
+    adapter_mb = _size_mb(to / "tiny-animatediff")
+    models_mb = _size_mb(to) - adapter_mb
+    print(f"{to}: {models_mb:.1f} MB of models, {adapter_mb:.1f} MB of motion adapter")
+    if models_mb > MODELS_MB or adapter_mb > ADAPTER_MB:
         raise ValueError(
-            f"the models are {size_mb:.1f} MB; the limit is {LIMIT_MB} MB. Narrow CHANNELS."
+            f"the models are {models_mb:.1f} MB and the adapter is {adapter_mb:.1f} MB; "
+            f"the limits are {MODELS_MB} and {ADAPTER_MB} MB. Narrow CHANNELS."
         )
-    return size_mb
+    return models_mb + adapter_mb
+
+
+def _size_mb(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _write(
@@ -120,14 +123,28 @@ def _write(
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     _make_portable(folder)
     (folder / "preview.json").write_text(json.dumps({"latent_to_rgb": preview}) + "\n")
+    loads = f"It loads as an ordinary `{type(pipeline).__name__}`"
+    _write_card(folder, f"{kind} model", loads, networks, learned)
+
+
+def _write_adapter(folder: Path, learned: dict) -> None:
+    adapter = motion_adapter()
+    adapter.load_state_dict(part(learned["average"], "adapter"))
+    adapter.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    loads = "It loads as an ordinary `MotionAdapter` for the `tiny-sd` beside it"
+    _write_card(folder, "AnimateDiff motion adapter", loads, [adapter], learned)
+
+
+def _write_card(
+    folder: Path, kind: str, loads: str, networks: list[torch.nn.Module], learned: dict
+) -> None:
     card = CARD.format(
         name=folder.name,
-        kind=f"{kind} model",
-        pipeline=type(pipeline).__name__,
+        kind=kind,
+        loads=loads,
         height=64,
         width=112,
-        millions=sum(weight.numel() for network in networks for weight in network.parameters())
-        / 1e6,
+        millions=sum(millions(network) for network in networks),
         training=f"{learned['step']} steps in {learned['seconds'] / 60:.0f} minutes",
         limits=LIMITS[folder.name],
     )

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from ..clips import Clip
+from ..metrics import flicker, motion
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .laws import progress_of
 from .scenes import Scene
@@ -120,3 +121,30 @@ def spearman(xs: list[float], ys: list[float]) -> float:
     """
     ranks = [np.argsort(np.argsort(values)) for values in (xs, ys)]
     return float(np.corrcoef(*ranks)[0, 1])
+
+
+def moving(clips: list[torch.Tensor]) -> float:
+    """The mean motion of clips in pixels of their width per frame.
+
+    >>> moving([torch.zeros(4, 3, 64, 112)])
+    0.0
+    """
+    return mean([clip.shape[-1] * motion(to_clip(clip)) for clip in clips])
+
+
+def flickering(clips: list[torch.Tensor]) -> float:
+    """The mean flicker of clips, as a share of white per frame.
+
+    >>> flickering([torch.zeros(4, 3, 64, 112)])
+    0.0
+    """
+    return mean([flicker(to_clip(clip)) for clip in clips])
+
+
+def mean(values: list) -> float:
+    """The mean of numbers or of tensors of one number; of none it is 0.
+
+    >>> mean([1, torch.tensor(2.0)])
+    1.5
+    """
+    return sum(float(value) for value in values) / max(1, len(values))

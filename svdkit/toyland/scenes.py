@@ -213,9 +213,11 @@ def training_batch(
     height: int = 64,
     width: int = 112,
     photos: float = 0.25,
+    motion_bucket_id: float | None = None,
+    fps: float | None = None,
 ) -> TrainingBatch:
     """`n` random clips for training, the share `photos` of them photo-like with an empty caption;
-    painted on `device`.
+    painted on `device`. A `motion_bucket_id` or `fps` that is not given is random in each.
 
     No scene of `scene(seed)` is ever among them: training has seeds of its own.
 
@@ -229,9 +231,13 @@ def training_batch(
     )  # right on average, also when n is small
     n_photos = min(n, n_photos)
     n_scenes = n - n_photos
-    motion_bucket_id = torch.randint(1, 256, (n,), generator=generator).float().to(device)
-    fps = torch.randint(4, 31, (n,), generator=generator).float().to(device)
-    progress = progress_of(motion_bucket_id, fps, num_frames)
+    bucket = torch.randint(1, 256, (n,), generator=generator).float().to(device)
+    rate = torch.randint(4, 31, (n,), generator=generator).float().to(device)
+    if motion_bucket_id is not None:
+        bucket = torch.full_like(bucket, motion_bucket_id)
+    if fps is not None:
+        rate = torch.full_like(rate, fps)
+    progress = progress_of(bucket, rate, num_frames)
     clips, named = [], []
     if n_scenes:
         rows = _choose_rows(n_scenes, generator)
@@ -240,4 +246,4 @@ def training_batch(
         named = [_caption(tuple(row)) for row in rows.tolist()]
     if n_photos:
         clips.append(photo_clips(n_photos, progress[n_scenes:], height, width, generator))
-    return TrainingBatch(torch.cat(clips) * 2 - 1, motion_bucket_id, fps, named + [""] * n_photos)
+    return TrainingBatch(torch.cat(clips) * 2 - 1, bucket, rate, named + [""] * n_photos)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from .architectures import image_vae, share_encoder, video_vae
+from .architectures import image_unet, image_vae, share_encoder, text_encoder, video_vae
 
 
 def read_checkpoint(out: Path, stage: str) -> dict:
@@ -61,3 +62,22 @@ def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL
         vae.register_to_config(scaling_factor=1 / saved["state"]["latent_std"])
         vae.eval().requires_grad_(False)
     return video, image
+
+
+def trained_image_parts(
+    out: Path, tokenizer: CLIPTokenizer
+) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+    """`tiny-sd`'s UNet and text encoder as stage `sd` left them, averaged and frozen.
+
+    >>> from svdkit.toyland.words import tokenizer
+    >>> trained_image_parts(Path("nowhere"), tokenizer())
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere/sd/checkpoint.pt is missing; train it first: ...
+    """
+    learned = read_checkpoint(out, "sd")["average"]
+    unet, encoder = image_unet(), text_encoder(tokenizer)
+    unet.load_state_dict(part(learned, "unet"))
+    encoder.load_state_dict(part(learned, "encoder"))
+    for network in (unet, encoder):
+        network.eval().requires_grad_(False)
+    return unet, encoder

@@ -1,0 +1,173 @@
+"""The files of a checkpoint → a pipeline in memory."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import hub
+from .checkpoints import Checkpoint, from_folder
+from .memory import NotEnoughMemory, is_out_of_memory
+from .models import MODELS, Model, did_you_mean
+from .paths import shown
+from .prompts import PROMPT_MODELS, PromptModel
+from .refusals import damaged
+from .upstream import dtype_argument, feature_extractor, pipeline_class
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+
+@dataclass(frozen=True)
+class Files:
+    """All files that a model is read from: its own, and those of its motion adapter."""
+
+    whole: Checkpoint
+    adapter: Checkpoint | None = None
+
+    @property
+    def revision(self) -> str | None:
+        """The commits on the hub that they are from.
+
+        >>> Files(Checkpoint(Path("a"), None, "1a"), Checkpoint(Path("b"), None, "2b")).revision
+        '1a+2b'
+        """
+        parts = [part.revision for part in (self.whole, self.adapter) if part and part.revision]
+        return "+".join(parts) or None
+
+    @property
+    def gib(self) -> float:
+        """How much memory its weights take, in GiB.
+
+        >>> Files(Checkpoint(Path("nowhere"), None)).gib
+        0.0
+        """
+        folders = [part for part in (self.whole, self.adapter) if part]
+        sizes = [_weights_of(part) for part in folders]
+        return sum(sizes) / 2**30
+
+
+def gather(
+    name: str,
+    row: Model | PromptModel | None,
+    folder: Path | None,
+    dtype: "torch.dtype",
+    verb: str | None = None,
+) -> Files:
+    """Find the files of a model: in svdkit, in a folder, in the hub's cache or on the hub.
+
+    >>> import torch
+    >>> gather("tiny", MODELS["tiny"], None, torch.float32).whole.variant is None
+    True
+    """
+    import torch
+
+    half = dtype != torch.float32
+    adapter = getattr(row, "adapter", None)
+    if row and row.bundled:
+        beside = Checkpoint(Path(str(files("svdkit"))) / adapter, None) if adapter else None
+        return Files(Checkpoint(row.folder, None), beside)
+    if folder:
+        return Files(from_folder(folder, half=half, verb=verb))
+    repo = row.repo if row else name
+    every = [model.repo for model in (*MODELS.values(), *PROMPT_MODELS.values()) if model.repo]
+    hint = did_you_mean(repo, every)
+    if not adapter:
+        return Files(hub.from_hub(repo, half=half, hint=hint, verb=verb))
+    if row.lora and not find_spec("peft"):
+        raise ModuleNotFoundError(
+            f"{row.name} draws in few steps by a LoRA, which needs peft: pip install peft. "
+            "'animatediff' needs none."
+        )
+    extra = (row.lora[0],) if row.lora else ()
+    return Files(
+        hub.from_hub(repo, half=half, verb="draw", without=PromptModel.NOT_ANIMATED),
+        hub.model_from_hub(adapter, half=half, extra=extra),
+    )
+
+
+def read(
+    found: Files, row: Model | PromptModel | None, dtype: "torch.dtype"
+) -> "DiffusionPipeline":
+    """Read a pipeline from its files, on the CPU.
+
+    >>> import torch
+    >>> found = gather("tiny", MODELS["tiny"], None, torch.float32)
+    >>> read(found, MODELS["tiny"], torch.float32).unet.config.num_frames
+    14
+    """
+    where = found.whole.folder
+    try:
+        return _animatediff(found, row, dtype) if found.adapter else _whole(found.whole, dtype)
+    except (ImportError, PermissionError):
+        raise
+    except Exception as error:  # safetensors, json, diffusers and torch each have their own
+        if is_out_of_memory(error):
+            raise NotEnoughMemory(
+                f"Memory ran out while {shown(where)!r} was read. Close other programs "
+                "and notebooks, or load it with dtype='float16', which halves it."
+            ) from error
+        raise damaged(where, f"{type(error).__name__}: {shown(error)}") from error
+
+
+def _whole(checkpoint: Checkpoint, dtype: "torch.dtype") -> "DiffusionPipeline":
+    index = json.loads((checkpoint.folder / "model_index.json").read_text(encoding="utf-8"))
+    return pipeline_class(index["_class_name"]).from_pretrained(
+        checkpoint.folder, **_reading(checkpoint, dtype), **_preprocessor(checkpoint.folder)
+    )
+
+
+def _animatediff(found: Files, row: PromptModel, dtype: "torch.dtype") -> "DiffusionPipeline":
+    """Put a motion adapter into a Stable Diffusion, with the scheduler and LoRA that go with it."""
+    import diffusers
+
+    kind = pipeline_class("AnimateDiffPipeline")
+    adapter = diffusers.MotionAdapter.from_pretrained(
+        found.adapter.folder, **_reading(found.adapter, dtype)
+    )
+    pipeline = kind.from_pretrained(
+        found.whole.folder,
+        motion_adapter=adapter,
+        **dict.fromkeys(("feature_extractor", "image_encoder")),
+        **_reading(found.whole, dtype),
+    )
+    if row.scheduler:
+        changes = dict(row.scheduler)
+        scheduler = getattr(diffusers, changes.pop("kind"))
+        pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **changes)
+    if row.lora:
+        name, strength = row.lora
+        pipeline.load_lora_weights(found.adapter.folder, weight_name=name, adapter_name="few_steps")
+        pipeline.set_adapters(["few_steps"], [strength])
+    return pipeline
+
+
+def _reading(checkpoint: Checkpoint, dtype: "torch.dtype") -> dict[str, Any]:
+    return {
+        "variant": checkpoint.variant,
+        "use_safetensors": True,
+        "local_files_only": True,
+        **dtype_argument(dtype),
+    }
+
+
+def _preprocessor(folder: Path) -> dict[str, Any]:
+    config = folder / "feature_extractor" / "preprocessor_config.json"
+    if not config.exists():
+        return {}
+    return {"feature_extractor": feature_extractor(json.loads(config.read_text(encoding="utf-8")))}
+
+
+def _weights_of(checkpoint: Checkpoint) -> int:
+    """Count the bytes of the weights that are read, not those of another precision beside them."""
+    every = [*checkpoint.folder.glob("*.safetensors"), *checkpoint.folder.glob("*/*.safetensors")]
+    half = {file for file in every if ".fp16." in file.name}
+    read_there = {file.parent for file in half} if checkpoint.variant else set()
+    return sum(
+        file.stat().st_size
+        for file in every
+        if (file in half if file.parent in read_there else file not in half)
+    )

@@ -1,0 +1,102 @@
+"""animate_prompt: a prompt → a clip, by way of a picture, or by AnimateDiff."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from .animation import animate, check_request
+from .clips import Clip
+from .frames import frozen
+from .limits import Limit, checked_seed
+from .pictures import as_bytes, draw, made_of, pipeline_for, say_remarks
+from .prompting import PromptSettings, checked_prompt
+from .records import outcome_of, prompt_request_of
+from .settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+WAYS = {
+    "sd": "draws a picture, which SVD animates",
+    "animatediff": "draws the frames themselves",
+}
+FPS = Limit(1, 240, float, "Try 8; it is playback alone.")
+Model = "str | os.PathLike | DiffusionPipeline"
+
+
+def animate_prompt(
+    prompt: str,
+    via: str = "sd",
+    *,
+    model: Model = "auto",
+    pipeline: Model = "auto",
+    drawing: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Clip:
+    """Make a clip of a prompt: by a picture that SVD animates, or by AnimateDiff.
+
+    `via="sd"`: `model` draws the picture, as in `draw` and with the settings `drawing`; `pipeline`
+    animates it, as in `animate` and with `settings`. On a GPU the two take turns.
+    `via="animatediff"`: `model` is an AnimateDiff of PROMPT_MODELS, or a hub address, folder or
+    pipeline of its kind; `settings` are num_frames, num_inference_steps, guidance_scale,
+    negative_prompt, height, width, and fps, the playback rate. The recipe holds every step.
+
+    >>> clip = animate_prompt(
+    ...     "a red balloon over green hills at dusk", model="tiny-sd", pipeline="tiny", seed=7,
+    ...     drawing={"num_inference_steps": 4}, num_inference_steps=2, progress=False,
+    ... )
+    >>> [step["request"]["verb"] for step in clip.recipe["steps"]]
+    ['draw', 'animate']
+    """
+    if via not in WAYS:
+        ways = "; ".join(f"{name!r} {what}" for name, what in WAYS.items())
+        raise ValueError(f"via is {via!r}; there are: {ways}.")
+    checked_prompt(prompt)
+    seed = checked_seed(seed)
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    if via == "animatediff":
+        if drawing is not None or pipeline != "auto":
+            given = "drawing" if drawing is not None else "pipeline"
+            raise TypeError(
+                f"{given}= goes with via='sd', which draws and then animates; AnimateDiff does "
+                "both at once, with model= and the settings themselves."
+            )
+        return _by_animatediff(prompt, model, seed, progress, settings)
+    check_request(settings)
+    picture = draw(prompt, model, seed=seed, progress=progress, **drawing or {})
+    return animate(picture, pipeline, seed=seed, progress=progress, **settings)
+
+
+def _by_animatediff(
+    prompt: str, model: Model, seed: int, progress: bool, settings: Mapping[str, Any]
+) -> Clip:
+    settings = dict(settings)
+    fps = settings.pop("fps", None)
+    fps = fps if fps is None else FPS.checked("fps", fps)
+    _refuse_what_svd_alone_has(settings)
+    asked = PromptSettings.of(settings, "animate_prompt")
+    lent, row = pipeline_for("animate_prompt", model)
+    asked = asked.resolved(lent, row)
+    if progress:
+        say_remarks(prompt, lent, row)
+    # its VAE knows no time: frames decoded one by one are the same, in a fraction of the memory
+    made = made_of(lent, prompt, asked, seed, progress, output_type="np", decode_chunk_size=1)
+    frames = as_bytes(made.frames[0], lent)
+    recipe = {
+        "request": prompt_request_of(lent, "animate_prompt", prompt, asked, seed=seed),
+        "outcome": outcome_of(lent, frames),
+    }
+    return Clip(frozen(frames), fps or (row.fps if row else 8), recipe)
+
+
+def _refuse_what_svd_alone_has(settings: Mapping[str, Any]) -> None:
+    own = {field.name for field in fields(PromptSettings)}
+    for field in fields(Settings):
+        if field.name in settings and field.name not in own:
+            raise TypeError(
+                f"AnimateDiff has no {field.name}; that is a knob of SVD. Use via='sd', or leave "
+                "it out."
+            )

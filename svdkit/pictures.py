@@ -1,0 +1,154 @@
+"""draw: a prompt → a picture, to be animated."""
+
+import os
+import random
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .checkpoints import EXAMPLES, PIPELINES, is_for
+from .drawings import Drawing
+from .lending import borrowed
+from .limits import checked_seed
+from .memory import NotEnoughMemory, is_out_of_memory
+from .origins import origin_of
+from .pipelines import load_for
+from .prompting import MOST_SHOWN, PromptSettings, checked_prompt, remarks_on
+from .prompts import PromptModel
+from .records import outcome_of, prompt_request_of
+from .residence import bring_back
+from .upstream import quietly
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+_remarks_made: set[str] = set()
+
+
+def draw(
+    prompt: str,
+    model: "str | os.PathLike | DiffusionPipeline" = "auto",
+    *,
+    seed: int | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Drawing:
+    """Draw a picture from a prompt with Stable Diffusion: a PIL picture with its recipe.
+
+    `model` is a name of PROMPT_MODELS, any hub address or folder of a Stable Diffusion or SDXL in
+    diffusers' layout, or a loaded pipeline; "auto" takes sd-1.5 where a CUDA GPU is and its weights
+    can be had, else tiny-sd. `settings` are diffusers' num_inference_steps, guidance_scale, height,
+    width and negative_prompt; what is not given is the model's own. `animate` takes the picture,
+    and its clip's recipe then begins with the prompt.
+
+    >>> balloon = draw("a red balloon over green hills at dusk", "tiny-sd", seed=7, progress=False)
+    >>> balloon.size, balloon.recipe["request"]["seed"]
+    ((112, 64), 7)
+    """
+    # what is asked for is looked at first: loading may mean a download
+    checked_prompt(prompt)
+    asked = PromptSettings.of(settings, "draw")
+    seed = checked_seed(seed)
+    pipeline, row = pipeline_for("draw", model)
+    asked = replace(asked.resolved(pipeline, row), num_frames=None)
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    if progress:
+        say_remarks(prompt, pipeline, row)
+    made = made_of(pipeline, prompt, asked, seed, progress, output_type="np")
+    if any(getattr(made, "nsfw_content_detected", None) or ()):
+        raise ValueError(
+            f"The model's safety checker held back what it drew of {prompt[:MOST_SHOWN]!r} with "
+            f"seed {seed}; it errs at times. Try another seed, or other words."
+        )
+    pixels = as_bytes(made.images[0], pipeline)
+    recipe = {
+        "request": prompt_request_of(pipeline, "draw", prompt, asked, seed=seed),
+        "outcome": outcome_of(pipeline, pixels),
+    }
+    return Drawing.of(pixels, recipe)
+
+
+def pipeline_for(
+    verb: str, model: "str | os.PathLike | DiffusionPipeline"
+) -> "tuple[DiffusionPipeline, PromptModel | None]":
+    """Load a model that draws, or take a loaded pipeline, which returns to its GPU if it left it.
+
+    >>> pipeline_for("draw", "tiny-sd")[1].height
+    64
+    """
+    if isinstance(model, (str, os.PathLike)):
+        pipeline = load_for(verb, model)
+    else:
+        pipeline = model
+        check_kind(verb, pipeline)
+        bring_back(pipeline)
+    row = origin_of(pipeline).model
+    return pipeline, row if isinstance(row, PromptModel) else None
+
+
+def check_kind(verb: str, pipeline: Any) -> None:
+    """Make sure that a pipeline is good for a verb.
+
+    >>> check_kind("draw", "balloon")
+    Traceback (most recent call last):
+    TypeError: The pipeline is a str; drawing needs a StableDiffusionPipeline or a ...
+    """
+    if not is_for(verb, pipeline):
+        kinds, (doing, example) = PIPELINES[verb], EXAMPLES[verb]
+        raise TypeError(
+            f"The pipeline is a {type(pipeline).__name__}; {doing} needs a {' or a '.join(kinds)}, "
+            f"such as load({example!r}), or a model's name."
+        )
+
+
+def made_of(
+    pipeline: "DiffusionPipeline",
+    prompt: str,
+    settings: PromptSettings,
+    seed: int,
+    progress: bool,
+    **how: Any,
+) -> Any:
+    """Call diffusers with a prompt, and give what it gives."""
+    import torch
+
+    with borrowed(pipeline, None, progress) as lent, quietly():
+        try:
+            return lent(
+                prompt,
+                **{name: value for name, value in asdict(settings).items() if value is not None},
+                generator=torch.Generator("cpu").manual_seed(seed),
+                **how,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise NotEnoughMemory(
+                f"Memory ran out at {settings.height}×{settings.width}. Load it with "
+                "memory='offload_models' or 'offload_layers', take a smaller height and width, or "
+                f"{'fewer frames' if settings.num_frames else 'a smaller model'}."
+            ) from error
+
+
+def as_bytes(pixels: np.ndarray, pipeline: "DiffusionPipeline") -> np.ndarray:
+    """Turn what diffusers gives, 0–1, into bytes; what is no number is told.
+
+    >>> as_bytes(np.ones((1, 1, 3)), None).tolist()
+    [[[255, 255, 255]]]
+    """
+    if not np.isfinite(pixels).all():
+        dtype = str(pipeline.unet.dtype).removeprefix("torch.")
+        raise FloatingPointError(
+            f"What the model drew is not numbers (NaN) in {dtype}: it overflowed, or its weights "
+            "are damaged. Load it with dtype='bfloat16' or dtype='float32'."
+        )
+    return (pixels * 255).round().astype(np.uint8)  # as diffusers does for PIL pictures
+
+
+def say_remarks(prompt: str, pipeline: "DiffusionPipeline", row: PromptModel | None) -> None:
+    """Print what of a prompt the model will not heed, each thing once."""
+    for remark in remarks_on(prompt, pipeline, row):
+        if remark not in _remarks_made:
+            _remarks_made.add(remark)
+            print(f"Remark: {remark}")

@@ -1,0 +1,149 @@
+"""Running diffusers' pipeline once, steered if need be; what can go wrong says what to do."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .lending import borrowed
+from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
+from .origins import origin_of
+from .previews import Preview, matrix_in, sigmas_at
+from .settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+OnStep = Callable[[int, int, Callable[[], "Image.Image"]], object]
+BLACK = 4  # of 255: a frame that is nowhere brighter than this is black
+DARK = 16  # a picture that is nowhere brighter than this may well become a black clip
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What else happens during a run; the pipeline itself stays as it is.
+
+    >>> Steering().around
+    {}
+    """
+
+    around: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """For names of the pipeline's methods: what is called in their place, with the method first."""
+    after_step: "Callable[[Any, int, torch.Tensor], torch.Tensor] | None" = None
+    """Given the pipeline, the step from 0 and its latents: the latents to go on with."""
+
+
+def run(
+    pipeline: Any,
+    picture: "Image.Image",
+    settings: Settings,
+    seed: int,
+    progress: bool = False,
+    on_step: OnStep | None = None,
+    steering: Steering | None = None,
+) -> np.ndarray:
+    """Animate a fitted picture with settings that are all resolved: uint8 (n, height, width, 3).
+
+    >>> from svdkit import Settings, load, sample_image
+    >>> small = Settings(64, 112, 2, num_inference_steps=1, decode_chunk_size=2)
+    >>> run(load("tiny", device="cpu"), sample_image().resize((112, 64)), small, seed=7).shape
+    (2, 64, 112, 3)
+    """
+    import torch
+
+    steering = steering or Steering()
+    steps = settings.num_inference_steps
+    curve = settings.curve()
+    low, high = settings.min_guidance_scale, settings.max_guidance_scale
+    if curve is not None:
+        low, high = min(curve), max(curve)
+    if high > 1 >= float(torch.tensor(high).to(pipeline.unet.dtype)):
+        high = 1.0  # diffusers asks the number whether to guide, then what the dtype makes of it
+    row, before = origin_of(pipeline).model, None
+    matrix = matrix_in(row and row.folder)
+
+    def after_step(_, step: int, timestep, tensors: dict[str, "torch.Tensor"]) -> dict:
+        nonlocal before
+        latents = tensors["latents"]
+        preview = Preview(before, latents, *sigmas_at(pipeline.scheduler, step), matrix)
+        before = steering.after_step(pipeline, step, latents) if steering.after_step else latents
+        if on_step:
+            on_step(step + 1, steps, preview.picture)
+        return {"latents": before}
+
+    with borrowed(pipeline, curve, progress, steering.around) as lent:
+        try:
+            frames = lent(
+                picture,
+                height=settings.height,
+                width=settings.width,
+                num_frames=settings.num_frames,
+                num_inference_steps=steps,
+                min_guidance_scale=min(low, high),
+                max_guidance_scale=high,
+                fps=settings.fps,
+                motion_bucket_id=settings.motion_bucket_id,
+                noise_aug_strength=settings.noise_aug_strength,
+                decode_chunk_size=settings.decode_chunk_size,
+                generator=torch.Generator("cpu").manual_seed(seed),
+                callback_on_step_end=after_step if on_step or steering.after_step else None,
+                output_type="np",
+            ).frames[0]
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise _not_enough_memory(pipeline, settings) from error
+            raise
+    return _checked_frames(frames, picture, settings, pipeline)
+
+
+def check_pipeline(pipeline: Any) -> None:
+    """Make sure that this is a pipeline that can be run.
+
+    >>> from svdkit import load
+    >>> check_pipeline(load("tiny", device="cpu"))
+    """
+    from diffusers import StableVideoDiffusionPipeline
+
+    if not isinstance(pipeline, StableVideoDiffusionPipeline):
+        raise TypeError(
+            f"The pipeline is a {type(pipeline).__name__}; animate needs a "
+            "StableVideoDiffusionPipeline, such as load('svd-xt'), or a model's name."
+        )
+
+
+def _checked_frames(
+    frames: np.ndarray, picture: "Image.Image", settings: Settings, pipeline: Any
+) -> np.ndarray:
+    dtype = str(pipeline.unet.dtype).removeprefix("torch.")
+    if not np.isfinite(frames).all():
+        raise FloatingPointError(
+            f"The model's frames are not numbers (NaN) at {settings.height}×{settings.width} in "
+            f"{dtype}: it overflowed, or its weights are damaged. Load it with dtype='bfloat16' "
+            "or dtype='float32', or animate at the native size."
+        )
+    frames = (frames * 255).round().astype(np.uint8)  # as diffusers does for PIL pictures
+    if frames.max() <= BLACK and np.asarray(picture).max() > DARK:
+        warnings.warn(
+            f"All frames are black at {settings.height}×{settings.width} in {dtype}, and the "
+            "picture is not: the model overflowed. Animate at the native size, or load it with "
+            "dtype='float32'.",
+            stacklevel=4,
+        )
+    return frames
+
+
+def _not_enough_memory(pipeline: Any, settings: Settings) -> NotEnoughMemory:
+    preset = origin_of(pipeline).preset
+    names = list(PRESETS)
+    smaller = names[names.index(preset.name) + 1 : -1] if preset and preset.peak_gib else []
+    cures = [f"load it with memory={smaller[0]!r}"] if smaller else []
+    if settings.decode_chunk_size > 1:
+        cures.append(f"decode_chunk_size={max(1, settings.decode_chunk_size // 2)}")
+    cures.append("fewer frames, or a smaller height and width")
+    return NotEnoughMemory(
+        f"Memory ran out at {settings.num_frames} frames of {settings.height}×{settings.width}"
+        f"{f' with memory={preset.name!r}' if preset else ''}. Try {'; or '.join(cures)}."
+    )

@@ -1,0 +1,188 @@
+"""A judge of motion: a small network that says whether a thing in a clip moves as its law says, or
+as if the law ran backwards.
+
+It learns from painted clips alone and never sees a clip of `tiny-animatediff`. How often it is
+right about painted clips that it was not shown bounds what can be said with it, and is reported
+beside its verdicts.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits, interpolate
+
+from .architectures import HEIGHT, NUM_FRAMES, WIDTH
+from .laws import progress_of
+from .measures import backwards, flickering, mean, moving, to_frames
+from .scenes import SEEDS, captions, parse_caption, scene
+from .scripts import Script
+from .staging import paint
+from .things import THINGS
+from .train_motion import FPS, MOTION_BUCKET
+
+LAWFUL = tuple(name for name in THINGS if name not in ("cloud", "kite"))  # no freedom of direction
+SEEN = (HEIGHT // 2, WIDTH // 2)  # the judge looks at clips at half their size
+STEPS, GUIDANCE = 20, 3.0
+
+
+def thing_of(caption: str) -> str:
+    """The thing that a caption names; nothing for a landscape.
+
+    >>> thing_of("a red ball on the snow by day"), thing_of("green hills by day")
+    ('ball', '')
+    """
+    kind = parse_caption(caption)[2]
+    return list(THINGS)[kind] if kind >= 0 else ""
+
+
+def captions_of(things: tuple[str, ...], number: int, dice: torch.Generator) -> list[str]:
+    """Random captions of these things, each thing equally often.
+
+    >>> [thing_of(caption) for caption in captions_of(("sun", "cart"), 3, torch.Generator())]
+    ['sun', 'cart', 'sun']
+    """
+    by_thing = {name: [] for name in things}
+    for caption in captions():
+        by_thing.get(thing_of(caption), []).append(caption)
+    choices = [by_thing[things[i % len(things)]] for i in range(number)]
+    return [some[int(torch.randint(len(some), (), generator=dice))] for some in choices]
+
+
+class MotionJudge(nn.Module):
+    """A small network over space and time, with one answer for each thing there is.
+
+    >>> MotionJudge()(torch.zeros(1, 14, 3, 64, 112), ["boat"]).shape
+    torch.Size([1])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = []
+        for before, after, stride in ((3, 24, 1), (24, 48, 1), (48, 64, 2), (64, 96, 2)):
+            layers += [
+                nn.Conv3d(before, after, 3, (stride, 2, 2), 1),
+                nn.BatchNorm3d(after),
+                nn.ReLU(),
+            ]
+        self.look = nn.Sequential(*layers, nn.AdaptiveMaxPool3d(1), nn.Flatten())
+        self.say = nn.Linear(96, len(THINGS))
+
+    def forward(self, clips: torch.Tensor, things: list[str]) -> torch.Tensor:
+        """How likely each clip in −1…1, (clips, frames, 3, height, width), shows its thing moving
+        as it should: above 0 for more likely than not.
+        """
+        seen = adaptive_avg_pool2d(clips.flatten(0, 1), SEEN).unflatten(0, clips.shape[:2])
+        kinds = torch.tensor([list(THINGS).index(thing) for thing in things], device=clips.device)
+        return self.say(self.look(seen.transpose(1, 2))).gather(1, kinds[:, None])[:, 0]
+
+
+def train_motion_judge(
+    steps: int, device: torch.device, clips: int = 16, things: tuple[str, ...] = LAWFUL
+) -> MotionJudge:
+    """A judge that has learned from `steps` batches of painted scenes, each seen both ways.
+
+    >>> train_motion_judge(steps=1, device=torch.device("cpu"), clips=2).training
+    False
+    """
+    torch.manual_seed(6)
+    judge = MotionJudge().to(device)
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps + 1)
+    dice = torch.Generator().manual_seed(SEEDS + 2**30 + 7)
+    progress = progress_of(torch.tensor([MOTION_BUCKET]), torch.tensor([FPS]), NUM_FRAMES)
+    progress = progress.expand(clips, -1, -1, -1).to(device)
+    wanted = torch.cat([torch.ones(clips), torch.zeros(clips)]).to(device)
+    for step in range(steps):
+        # Which things a batch begins with changes, so that a small one shows them all in time.
+        named = captions_of(things, clips + step % len(things), dice)[-clips:]
+        script = Script.roll_all([parse_caption(caption) for caption in named], dice).to(device)
+        both = torch.cat([paint(script, way * progress, *SEEN) for way in (1, -1)]) * 2 - 1
+        said = judge(_worn(both, dice), 2 * [thing_of(caption) for caption in named])
+        binary_cross_entropy_with_logits(said, wanted).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    return judge.eval()
+
+
+@torch.no_grad()
+def right_about_painted(
+    judge: MotionJudge, number: int, things: tuple[str, ...] = LAWFUL
+) -> dict[str, float]:
+    """How often the judge is right about painted clips it was not shown, each both ways: of each
+    thing, and on average.
+
+    >>> sorted(right_about_painted(MotionJudge().eval(), 2))
+    ['all', 'ball', 'balloon']
+    """
+    device, hits = next(judge.parameters()).device, []
+    named = captions_of(things, number, torch.Generator().manual_seed(1))
+    for seed, caption in enumerate(named):
+        drawn = scene(seed, caption)
+        forth = to_frames(drawn.clip(MOTION_BUCKET, FPS))
+        back = backwards(drawn, MOTION_BUCKET, FPS)
+        said = judge(torch.stack([forth, back]).to(device), [thing_of(caption)] * 2)
+        hits.append((float(said[0] > 0) + float(said[1] < 0)) / 2)
+    return _by_thing(named, hits)
+
+
+@torch.no_grad()
+def judged_clips(
+    pipeline: object, number: int, judge: MotionJudge, steps: int = STEPS
+) -> tuple[dict, list[torch.Tensor]]:
+    """Whether what is made of random captions moves as the law says, how much it moves and
+    flickers beside painted clips, and rows for a sheet: painted above, made below.
+
+    >>> judged_clips.__name__
+    'judged_clips'
+    """
+    device = next(judge.parameters()).device
+    named = captions_of(LAWFUL, number, torch.Generator().manual_seed(2))
+    painted = [
+        to_frames(scene(seed, caption).clip(MOTION_BUCKET, FPS))
+        for seed, caption in enumerate(named)
+    ]
+    made = []
+    for seed, caption in enumerate(named):
+        frames = pipeline(
+            caption,
+            NUM_FRAMES,
+            HEIGHT,
+            WIDTH,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="pt",
+        ).frames[0]
+        made.append(frames.float().cpu() * 2 - 1)
+    said = judge(torch.stack(made).to(device), [thing_of(caption) for caption in named])
+    lawful = _by_thing(named, (said > 0).float().tolist())
+    figures = {
+        "animatediff_law_right": lawful["all"],
+        "animatediff_law_right_by_thing": lawful,
+        "motion_judge_right_on_painted_clips": right_about_painted(judge, max(90, number)),
+        "animatediff_motion": moving(made),
+        "animatediff_motion_of_painted_clips": moving(painted),
+        "animatediff_flicker": flickering(made),
+        "animatediff_flicker_of_painted_clips": flickering(painted),
+    }
+    return figures, [row for pair in zip(painted, made, strict=True) for row in pair]
+
+
+def _by_thing(named: list[str], hits: list[float]) -> dict[str, float]:
+    things = [thing_of(caption) for caption in named]
+    shares = {"all": mean(hits)}
+    for name in dict.fromkeys(things):
+        shares[name] = mean([h for thing, h in zip(things, hits, strict=True) if thing == name])
+    return shares
+
+
+def _worn(clips: torch.Tensor, dice: torch.Generator) -> torch.Tensor:
+    """Clips as soft and as grainy as made ones may be, so that the judge does not look at that."""
+    if float(torch.rand((), generator=dice)) < 0.5:
+        size = clips.shape[-2:]
+        flat = adaptive_avg_pool2d(clips.flatten(0, 1), (size[0] // 2, size[1] // 2))
+        clips = interpolate(flat, size, mode="bilinear").unflatten(0, clips.shape[:2])
+    grain = 0.15 * float(torch.rand((), generator=dice))
+    return clips + grain * torch.randn(clips.shape, generator=dice).to(clips)
