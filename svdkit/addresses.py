@@ -5,14 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .checkpoints import PICKLES
+from .checkpoints import EXAMPLES, PICKLES
 from .devices import pick_device
-from .hub import hub_answers, is_cached
+from .hub import hub_answers, is_cached, model_is_cached
 from .memory import PRESETS, free_gpu_gib
-from .models import MODELS, Model, did_you_mean
+from .models import Model, did_you_mean
 from .paths import as_path, shown
-from .prompts import PROMPT_MODELS, PromptModel, names_for, row_of
-from .residence import resident
+from .prompts import PromptModel, names_for, row_of
+from .residence import held_gib, resident
 
 # What "auto" stands for: on a CUDA GPU, and elsewhere
 AUTO = {
@@ -24,23 +24,26 @@ HUB_PAGES = "https://huggingface.co/"  # people copy a checkpoint's address from
 ADDRESS = re.compile(r"[A-Za-z0-9](?!.*(--|\.\.))[\w.-]*/[A-Za-z0-9][\w.-]*")  # owner/name
 
 
-def find(name: Any, verb: str = "animate") -> tuple[Model | PromptModel | None, Path | None]:
+def find(name: Any, verb: str | None = "animate") -> tuple[Model | PromptModel | None, Path | None]:
     """Find the row and the folder that a name means; neither is a hub address.
 
-    `verb` says what "auto" is to be good for.
+    `verb` says what it is to be good for, None for anything; a row for something else is refused.
 
     >>> find("svd-xt")[0].num_frames
     25
+    >>> find("sd-turbo", "animate")
+    Traceback (most recent call last):
+    TypeError: 'sd-turbo' is for drawing; animating needs one of tiny, svd, svd-xt, svd-xt-1-1.
     """
+    names = ", ".join(names_for(verb))
     if isinstance(name, str):
         name = address_of(name)
-        name = auto(pick_device(), verb)[0] if name == "auto" else name
+        name = auto(pick_device(), verb or "animate")[0] if name == "auto" else name
     if not isinstance(name, (str, os.PathLike)) or not str(name):
-        names = ", ".join(names_for(verb))
         raise TypeError(f"{name!r} is no model; give a name ({names}) or a path.")
     text = str(name)
-    if isinstance(name, str) and (text in MODELS or text in PROMPT_MODELS):
-        return row_of(text), None
+    if isinstance(name, str) and text in names_for():
+        return _checked(row_of(text), verb), None
     path = as_path(name)
     if path.is_dir():
         return None, path.resolve()
@@ -51,18 +54,26 @@ def find(name: Any, verb: str = "animate") -> tuple[Model | PromptModel | None, 
         )
     if path.suffix.lower() == ".safetensors":
         raise ValueError(
-            f"{shown(text)!r} is a single file, from which diffusers cannot load SVD; give a "
-            "folder in "
-            "its layout (unet/, vae/, image_encoder/ …), a hub address, or a name: "
-            f"{', '.join(names_for(verb))}."
+            f"{shown(text)!r} is a single file, and svdkit loads pipelines; give a folder in "
+            f"diffusers' layout (unet/, vae/ …), a hub address, or a name: {names}."
         )
     if isinstance(name, str) and ADDRESS.fullmatch(text):
-        return row_of(text), None
+        return _checked(row_of(text), verb), None
     near = did_you_mean(text.lower(), [*names_for(), "auto"])
     raise ValueError(
         f"{shown(text)!r} is no model, hub address (owner/name) or folder that is there."
-        f"{near} There are: {', '.join([*names_for(verb), 'auto'])}."
+        f"{near} There are: {names}, auto."
     )
+
+
+def _checked(row: Model | PromptModel | None, verb: str | None) -> Model | PromptModel | None:
+    own = "animate" if isinstance(row, Model) else getattr(row, "verb", verb)
+    if verb and own != verb:
+        raise TypeError(
+            f"{row.name!r} is for {EXAMPLES[own][0]}; {EXAMPLES[verb][0]} needs one of "
+            f"{', '.join(names_for(verb))}."
+        )
+    return row
 
 
 def address_of(name: str | os.PathLike) -> str:
@@ -87,7 +98,8 @@ def auto(device: str, verb: str = "animate", asked: tuple | None = None) -> tupl
     if not device.startswith("cuda"):
         return small, f"{real} needs a CUDA GPU and this runs on {device}"
     if verb == "animate":
-        return best_model(free_gpu_gib(device))
+        # what another model holds there is as good as free
+        return best_model(free_gpu_gib(device) + held_gib(device))
     return _if_it_can_be_had(verb)
 
 
@@ -109,7 +121,8 @@ def _if_it_can_be_had(verb: str, besides: str = "") -> tuple[str, str]:
     real, small = AUTO[verb]
     row = row_of(real)
     repo, adapter = row.repo, getattr(row, "adapter", None)
-    if is_cached(repo, without=PromptModel.NOT_ANIMATED if adapter else ()):
+    without = PromptModel.NOT_ANIMATED if adapter else ()
+    if is_cached(repo, without) and (not adapter or model_is_cached(adapter, row.beside)):
         return real, f"{besides}its weights are in the cache"
     if hub_answers(repo):
         return real, f"{besides}the hub answers"

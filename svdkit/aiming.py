@@ -12,7 +12,7 @@ from .animation import animate, check_request
 from .clips import Clip
 from .images import FITTING, ImageLike, open_image
 from .metrics import motion as motion_of
-from .pipelines import load
+from .pipelines import load_for
 from .settings import LIMITS
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def aim(
     check_request({n: v for n, v in settings.items() if n not in others}, seed=seed, **others)
     picture = open_image(image)
     if isinstance(pipeline, (str, os.PathLike)):
-        pipeline = load(pipeline)
+        pipeline = load_for("animate", pipeline)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     tried: dict[int, float] = {}
     best: Aim | None = None

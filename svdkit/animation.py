@@ -57,7 +57,8 @@ def animate(
         guidance = tuple(guidance)
     values = {"guidance": guidance, **settings}
     check_request(values, seed=seed, how=how, focus=focus, on_step=on_step)
-    picture, steps = open_image(image), steps_behind(image)
+    picture = open_image(image)
+    steps = steps_behind(image, picture)
     pipeline, asked, seed = ready(pipeline, values, picture.size, seed, progress)
     picture = fit(picture, asked.height, asked.width, how, focus)
     frames = run(pipeline, picture, asked, seed, progress, on_step)

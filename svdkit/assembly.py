@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import hub
-from .checkpoints import Checkpoint, from_folder
+from .checkpoints import PIPELINES, Checkpoint, bytes_of_weights, from_folder, read_json
 from .memory import NotEnoughMemory, is_out_of_memory
 from .models import MODELS, Model, did_you_mean
 from .paths import shown
@@ -45,9 +45,29 @@ class Files:
         >>> Files(Checkpoint(Path("nowhere"), None)).gib
         0.0
         """
-        folders = [part for part in (self.whole, self.adapter) if part]
-        sizes = [_weights_of(part) for part in folders]
-        return sum(sizes) / 2**30
+        without = PromptModel.NOT_ANIMATED if self.adapter else ()
+        count = bytes_of_weights(self.whole, without)
+        return (count + (bytes_of_weights(self.adapter) if self.adapter else 0)) / 2**30
+
+    @property
+    def kind(self) -> str:
+        """The class of diffusers that they make.
+
+        >>> Files(Checkpoint(MODELS["tiny"].folder, None)).kind
+        'StableVideoDiffusionPipeline'
+        """
+        if self.adapter:
+            return "AnimateDiffPipeline"
+        return read_json(self.whole.folder / "model_index.json")["_class_name"]
+
+    @property
+    def animates(self) -> bool:
+        """Whether it is a model that animates pictures, whose memory svdkit knows.
+
+        >>> Files(Checkpoint(MODELS["tiny"].folder, None)).animates
+        True
+        """
+        return self.kind in PIPELINES["animate"]
 
 
 def gather(
@@ -82,10 +102,9 @@ def gather(
             f"{row.name} draws in few steps by a LoRA, which needs peft: pip install peft. "
             "'animatediff' needs none."
         )
-    extra = (row.lora[0],) if row.lora else ()
     return Files(
         hub.from_hub(repo, half=half, verb="draw", without=PromptModel.NOT_ANIMATED),
-        hub.model_from_hub(adapter, half=half, extra=extra),
+        hub.model_from_hub(adapter, half=half, extra=row.beside),
     )
 
 
@@ -101,7 +120,7 @@ def read(
     """
     where = found.whole.folder
     try:
-        return _animatediff(found, row, dtype) if found.adapter else _whole(found.whole, dtype)
+        return _animatediff(found, row, dtype) if found.adapter else _whole(found, dtype)
     except (ImportError, PermissionError):
         raise
     except Exception as error:  # safetensors, json, diffusers and torch each have their own
@@ -113,10 +132,10 @@ def read(
         raise damaged(where, f"{type(error).__name__}: {shown(error)}") from error
 
 
-def _whole(checkpoint: Checkpoint, dtype: "torch.dtype") -> "DiffusionPipeline":
-    index = json.loads((checkpoint.folder / "model_index.json").read_text(encoding="utf-8"))
-    return pipeline_class(index["_class_name"]).from_pretrained(
-        checkpoint.folder, **_reading(checkpoint, dtype), **_preprocessor(checkpoint.folder)
+def _whole(found: Files, dtype: "torch.dtype") -> "DiffusionPipeline":
+    folder = found.whole.folder
+    return pipeline_class(found.kind).from_pretrained(
+        folder, **_reading(found.whole, dtype), **_preprocessor(folder)
     )
 
 
@@ -134,6 +153,7 @@ def _animatediff(found: Files, row: PromptModel, dtype: "torch.dtype") -> "Diffu
         **dict.fromkeys(("feature_extractor", "image_encoder")),
         **_reading(found.whole, dtype),
     )
+    pipeline.register_modules(motion_adapter=None)  # it is in the UNet now, and need not be twice
     if row.scheduler:
         changes = dict(row.scheduler)
         scheduler = getattr(diffusers, changes.pop("kind"))
@@ -159,15 +179,3 @@ def _preprocessor(folder: Path) -> dict[str, Any]:
     if not config.exists():
         return {}
     return {"feature_extractor": feature_extractor(json.loads(config.read_text(encoding="utf-8")))}
-
-
-def _weights_of(checkpoint: Checkpoint) -> int:
-    """Count the bytes of the weights that are read, not those of another precision beside them."""
-    every = [*checkpoint.folder.glob("*.safetensors"), *checkpoint.folder.glob("*/*.safetensors")]
-    half = {file for file in every if ".fp16." in file.name}
-    read_there = {file.parent for file in half} if checkpoint.variant else set()
-    return sum(
-        file.stat().st_size
-        for file in every
-        if (file in half if file.parent in read_there else file not in half)
-    )

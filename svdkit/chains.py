@@ -53,13 +53,13 @@ def extend(
 ) -> Clip:
     """Make a clip longer: animate on from near its end, several times over, without drifting away.
 
-    Each extension starts from the sharpest of the last frames, so that at most `overlap` of them, 5
-    if there are as many, and at least half of it fade into what comes next. It takes on the colour,
-    contrast and sharpness of the first frame. `settings` are those of `Settings`; what is not given
-    is as the clip was made. With a `folder`, each extension is stored as soon as it is made, and
-    the same call makes only what is not there yet. One that drifts beyond `max_drift`, a share of
-    white as in `drift`, is left out and ends the chain, which is said. `joins(clip)` tells the
-    drift and the seam of each.
+    Each extension starts from the sharpest of the last frames, so that at most `overlap` of them (5
+    or fewer, if not given) and at least half of that fade into what comes next. It takes on the
+    colour, contrast and sharpness of the first frame. `settings` are those of `Settings`; what is
+    not given is as the clip was made. With a `folder`, each extension is stored as soon as it is
+    made, and the same call makes only what is not there yet. One that drifts beyond `max_drift`, a
+    share of white as in `drift`, is left out and ends the chain, which is said. `joins(clip)` tells
+    the drift and the seam of each.
 
     >>> from svdkit import animate, sample_image
     >>> quick = {"num_inference_steps": 1, "progress": False}

@@ -16,7 +16,13 @@ PIPELINES = {
     "draw": ("StableDiffusionPipeline", "StableDiffusionXLPipeline"),
     "animate_prompt": ("AnimateDiffPipeline",),
 }
-WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
+# The parts without weights, and the files that they cannot do without: any of these sets
+WEIGHTLESS = {
+    "scheduler": [{"scheduler_config.json"}],
+    "tokenizer": [{"tokenizer.json"}, {"vocab.json", "merges.txt"}],
+    "tokenizer_2": [{"tokenizer.json"}, {"vocab.json", "merges.txt"}],
+    "feature_extractor": [{"preprocessor_config.json"}],
+}
 # What messages call each use, and a model for it
 EXAMPLES = {
     "animate": ("animating", "svd-xt"),
@@ -127,9 +133,12 @@ def check_pipeline(
                 "svdkit does not run. Save it with diffusers' own classes."
             )
     for part in _parts(index):
+        files = {name.split("/", 1)[1] for name in names if name.startswith(f"{part}/")}
         if part not in WEIGHTLESS:
-            weights = [name for name in names if name.startswith(f"{part}/")]
-            _check_weights(where, weights, f"its {part}")
+            _check_weights(where, sorted(files), f"its {part}")
+        elif not any(needed <= files for needed in WEIGHTLESS[part]):
+            needed = " and ".join(sorted(WEIGHTLESS[part][-1]))
+            raise damaged(Path(where), f"its {part} lacks {needed}.")
 
 
 def _check_weights(where: str, weights: list[str], what: str) -> None:
@@ -156,7 +165,7 @@ def check_single(where: str, names: list[str], extra: tuple[str, ...]) -> None:
     _check_weights(where, [n for n in names if WEIGHTS.fullmatch(n) or n.endswith(PICKLES)], "it")
     for name in extra:
         if name not in names:
-            raise damaged(Path(where), f"there is no {name}.")
+            raise ValueError(f"{shown(where)!r} has no {name}, which goes with it.")
 
 
 def belonging(names: Iterable[str], index: dict[str, Any]) -> list[str]:
@@ -180,13 +189,13 @@ def _seen(names: list[str]) -> str:
     if not names:
         return "It is empty."
     if any("lora" in name.lower() for name in single_files):
-        return "It is a LoRA, which the SVD pipeline does not support."
+        return "It is a LoRA, which is no pipeline by itself."
     if "config.json" in names:
         return "It is a single model, a part of a pipeline perhaps; the folder above has the index."
     if single_files:
         return (
-            f"It holds single files ({single_files[0]}), from which diffusers cannot load SVD; "
-            "take the repository that has the folders unet/, vae/ and image_encoder/."
+            f"It holds single files ({single_files[0]}), and svdkit loads pipelines; take the "
+            "repository that has the folders unet/, vae/ …"
         )
     return f"It holds {', '.join(sorted(names)[:3])}."
 
@@ -231,3 +240,19 @@ def wanted_of(names: Iterable[str], variant: str | None) -> list[str]:
     configs = [n for n in names if n.count("/") <= 1 and n.endswith((".json", ".txt"))]
     weights = (part.get(variant) or part[None] for part in _weights(names).values())
     return configs + [name for part in weights for name in part]
+
+
+def bytes_of_weights(checkpoint: Checkpoint, without: tuple[str, ...] = ()) -> int:
+    """Count the bytes of the weights that are read of a checkpoint.
+
+    >>> bytes_of_weights(Checkpoint(Path("nowhere"), None))
+    0
+    """
+    folder = checkpoint.folder
+    files = [file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.is_file()]
+    names = [file.relative_to(folder).as_posix() for file in files]
+    if "model_index.json" in names:
+        index = index_without(read_json(folder / "model_index.json"), without)
+        names = belonging(names, index)
+    read = [name for name in wanted_of(names, checkpoint.variant) if name.endswith(".safetensors")]
+    return sum((folder / name).stat().st_size for name in read)

@@ -72,7 +72,8 @@ def cinemagraph(
         )
     fitting = {"how": how, "focus": focus}
     check_request(settings, seed=seed, on_step=on_step, verb=cinemagraph, **fitting)
-    whole, steps = open_image(image), steps_behind(image)
+    whole = open_image(image)
+    steps = steps_behind(image, whole)
     white = open_mask(mask, whole.size)
     pipeline, asked, seed = ready(pipeline, settings, whole.size, seed, progress)
     frame = (asked.height, asked.width)

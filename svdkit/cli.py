@@ -92,8 +92,9 @@ def demo(options: argparse.Namespace) -> int:
 
 def animate_pictures(options: argparse.Namespace) -> int:
     """Animate pictures, and folders of them; one that fails does not stop the others."""
-    from . import animate, load
+    from . import animate
     from .animation import check_request
+    from .pipelines import load_for
 
     settings = {name: getattr(options, name) for name in LIMITS}
     settings["guidance"] = options.guidance
@@ -104,7 +105,7 @@ def animate_pictures(options: argparse.Namespace) -> int:
     for target in targets:
         check_format(target.suffix.lower(), settings["fps"] or Settings.fps)
         Bundle(target).check_free(overwrite=options.overwrite)
-    pipeline = load(options.model, memory=options.memory, device=options.device)
+    pipeline = load_for("animate", options.model, memory=options.memory, device=options.device)
     failed = 0
     for picture, target in zip(pictures, targets, strict=True):
         try:
@@ -128,7 +129,8 @@ def animate_pictures(options: argparse.Namespace) -> int:
 
 def sweep_pictures(options: argparse.Namespace) -> int:
     """Make a clip of every combination of settings, or go on with it; a page shows them all."""
-    from . import Sweep, grid, load, sweep
+    from . import Sweep, grid, sweep
+    from .pipelines import load_for
 
     axes = {name: getattr(options, name) for name in (*LIMITS, "seed")}
     # what is wrong is told now, and not after a download
@@ -137,7 +139,9 @@ def sweep_pictures(options: argparse.Namespace) -> int:
     with _executor(options) as executor:
         pipeline = options.model
         if executor is None:
-            pipeline = load(options.model, memory=options.memory, device=options.device)
+            pipeline = load_for(
+                "animate", options.model, memory=options.memory, device=options.device
+            )
         elif options.memory != "auto" or options.device:
             raise ValueError("--memory and --device are of this process; workers choose their own.")
         runs = sweep(pictures, pipeline, cells, options.out, executor=executor, metrics=metrics)

@@ -1,5 +1,6 @@
 """A picture that was drawn from a prompt, and the recipe that goes with it."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +11,21 @@ from PIL import Image
 
 from . import __version__
 from .frames import sha256_of_frames
-from .metadata import MADE_BY_AI, png_metadata, read_metadata, xmp
+from .metadata import MADE_BY_AI, metadata_in, png_metadata, read_metadata, xmp
 from .notes import check_steps, plain_recipe, steps_of
+from .paths import as_path
+from .prompting import MOST_CHARACTERS, PromptSettings, checked_prompt
+from .web import is_address
 
 MOST_IN_A_JPEG = 60_000  # bytes: its segments hold no more
+MOST_NOTED = (
+    10 * MOST_CHARACTERS
+)  # of the step that drew a picture: a prompt, and what goes with it
+REQUEST = {"verb", "model", "source", "scheduler", "revision", "prompt", "settings", "seed"}
 
 
 class Drawing(Image.Image):
-    """A PIL picture with the recipe that draws it again; PNG and WebP files carry it along.
+    """A PIL picture with the recipe that draws it again; PNG and lossless WebP carry it along.
 
     What is cut or changed of it is a plain picture, which that recipe does not make.
 
@@ -57,38 +65,54 @@ class Drawing(Image.Image):
         >>> read_metadata(path)["request"]
         {'seed': 7}
         """
-        suffix = Path(fp).suffix if isinstance(fp, (str, os.PathLike)) else ""
+        name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")
+        suffix = Path(os.fsdecode(name)).suffix if isinstance(name, (str, bytes, Path)) else ""
         kind = (format or Image.registered_extensions().get(suffix.lower(), "")).upper()
         about = self.recipe | {"svdkit": __version__, "digital_source_type": MADE_BY_AI}
+        packet = xmp(about).encode()
         if kind == "PNG":
             how = {"pnginfo": png_metadata(about)} | how
-        elif kind in ("WEBP", "JPEG") and len(packet := xmp(about).encode()) < MOST_IN_A_JPEG:
+        elif kind == "WEBP":
             how = {"xmp": packet} | how
+        elif kind == "JPEG" and len(packet) < MOST_IN_A_JPEG:
+            how = {"xmp": packet, "comment": json.dumps(about)} | how  # older Pillows know one
         super().save(fp, format, **how)
 
 
-def steps_behind(image: Any) -> list[dict[str, Any]]:
+def steps_behind(image: Any, picture: Image.Image) -> list[dict[str, Any]]:
     """List the steps that drew a picture, [] where it is no drawing, or one that was changed.
 
-    >>> steps_behind(Image.new("RGB", (112, 64)))
+    `image` is what was given, and `picture` what was opened of it.
+
+    >>> plain = Image.new("RGB", (112, 64))
+    >>> steps_behind(plain, plain)
     []
     """
-    if isinstance(image, Drawing):
-        recipe, picture = image.recipe, image
-    elif isinstance(image, (str, os.PathLike)) and os.path.isfile(image):
-        recipe, picture = read_metadata(Path(image)), None
-    else:
-        return []
     try:
-        check_steps(recipe)
-        (step,) = steps_of(recipe)
-        if step["request"].get("verb") != "draw":
+        if isinstance(image, Drawing):
+            recipe = image.recipe
+        elif isinstance(image, Image.Image):
+            recipe = metadata_in(image)
+        elif isinstance(image, (str, os.PathLike)) and not is_address(image):
+            recipe = read_metadata(as_path(image))
+        else:
             return []
-        if picture is None:
-            with Image.open(image) as picture:
-                picture.load()
-        pixels = np.asarray(picture)
-    except Exception:  # whatever is in the file, it is no note of ours
+        return [_checked_step(recipe, picture)]
+    except Exception:  # whatever a stranger wrote into the file, it is no note of ours
         return []
-    is_it = sha256_of_frames(pixels) == step["outcome"].get("frames_sha256")
-    return [{part: step[part] for part in ("request", "outcome")}] if is_it else []
+
+
+def _checked_step(recipe: Mapping[str, Any], picture: Image.Image) -> dict[str, Any]:
+    """Give the one step of a recipe if it is sound, and drew just this picture."""
+    check_steps(recipe)
+    (step,) = steps_of(recipe)
+    request, outcome = step["request"], step["outcome"]
+    if set(request) != REQUEST or request["verb"] != "draw":
+        raise ValueError("It was not drawn by svdkit.")
+    checked_prompt(request["prompt"])
+    PromptSettings.of(request["settings"], "draw")
+    if outcome["frames_sha256"] != sha256_of_frames(np.asarray(picture)):
+        raise ValueError("It was changed.")
+    if len(json.dumps([request, outcome])) > MOST_NOTED:
+        raise ValueError("Nobody has so much to say.")
+    return {"request": request, "outcome": outcome}

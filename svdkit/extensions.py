@@ -56,8 +56,8 @@ def settings_for(clip: Clip, settings: Mapping[str, Any]) -> dict[str, Any]:
 def checked_overlap(overlap: Any, clip: Clip, num_frames: int | None) -> int:
     """Make sure that so many of the last frames can fade into so many new ones, and some remain.
 
-    None asks for the usual number, or as many as can. How many new ones there will be need not be
-    known yet.
+    None asks for the usual number, or for fewer where few frames are made. How many new ones there
+    will be need not be known yet.
 
     >>> checked_overlap(4, Clip(np.zeros((6, 64, 112, 3), np.uint8)), num_frames=5)
     Traceback (most recent call last):
@@ -65,7 +65,8 @@ def checked_overlap(overlap: Any, clip: Clip, num_frames: int | None) -> int:
     """
     most = min(len(clip) - 1, num_frames - 2 if num_frames else len(clip))
     if overlap is None:
-        return min(OVERLAP, most)
+        # of a short clip most should be new, too
+        return min(OVERLAP, most, 1 + num_frames // 3 if num_frames else most)
     is_whole = isinstance(overlap, (int, np.integer)) and not isinstance(overlap, bool)
     if not is_whole or not 0 <= overlap <= most:
         raise ValueError(

@@ -1,10 +1,12 @@
 """animate_prompt: a prompt → a clip, by way of a picture, or by AnimateDiff."""
 
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from .addresses import find
 from .animation import animate, check_request
 from .clips import Clip
 from .frames import frozen
@@ -12,25 +14,26 @@ from .limits import Limit, checked_seed
 from .pictures import as_bytes, draw, made_of, pipeline_for, say_remarks
 from .prompting import PromptSettings, checked_prompt
 from .records import outcome_of, prompt_request_of
+from .running import check_pipeline
 from .settings import Settings
 
 if TYPE_CHECKING:
-    pass
+    from diffusers import DiffusionPipeline, StableVideoDiffusionPipeline
 
 WAYS = {
     "sd": "draws a picture, which SVD animates",
     "animatediff": "draws the frames themselves",
 }
+OF_ANIMATE = ("how", "focus", "on_step")  # what animate has besides its settings
 FPS = Limit(1, 240, float, "Try 8; it is playback alone.")
-Model = "str | os.PathLike | DiffusionPipeline"
 
 
 def animate_prompt(
     prompt: str,
     via: str = "sd",
     *,
-    model: Model = "auto",
-    pipeline: Model = "auto",
+    model: "str | os.PathLike | DiffusionPipeline" = "auto",
+    pipeline: "str | os.PathLike | StableVideoDiffusionPipeline" = "auto",
     drawing: Mapping[str, Any] | None = None,
     seed: int | None = None,
     progress: bool = True,
@@ -51,7 +54,7 @@ def animate_prompt(
     >>> [step["request"]["verb"] for step in clip.recipe["steps"]]
     ['draw', 'animate']
     """
-    if via not in WAYS:
+    if not isinstance(via, str) or via not in WAYS:
         ways = "; ".join(f"{name!r} {what}" for name, what in WAYS.items())
         raise ValueError(f"via is {via!r}; there are: {ways}.")
     checked_prompt(prompt)
@@ -65,13 +68,26 @@ def animate_prompt(
                 "both at once, with model= and the settings themselves."
             )
         return _by_animatediff(prompt, model, seed, progress, settings)
-    check_request(settings)
+    rest = {name: value for name, value in settings.items() if name not in OF_ANIMATE}
+    given = {name: value for name, value in settings.items() if name in OF_ANIMATE}
+    check_request(rest, verb=animate_prompt, **given)
+    if not isinstance(drawing or {}, Mapping):
+        raise TypeError(f"drawing is {drawing!r:.60}; it is a dict of draw's settings.")
+    PromptSettings.of(drawing or {}, "draw")
+    if isinstance(pipeline, (str, os.PathLike)):
+        find(pipeline)
+    else:
+        check_pipeline(pipeline)
     picture = draw(prompt, model, seed=seed, progress=progress, **drawing or {})
     return animate(picture, pipeline, seed=seed, progress=progress, **settings)
 
 
 def _by_animatediff(
-    prompt: str, model: Model, seed: int, progress: bool, settings: Mapping[str, Any]
+    prompt: str,
+    model: "str | os.PathLike | DiffusionPipeline",
+    seed: int,
+    progress: bool,
+    settings: Mapping[str, Any],
 ) -> Clip:
     settings = dict(settings)
     fps = settings.pop("fps", None)

@@ -123,6 +123,24 @@ def is_cached(repo: str, without: tuple[str, ...] = ()) -> bool:
         return False
 
 
+def model_is_cached(repo: str, extra: tuple[str, ...] = ()) -> bool:
+    """Whether the hub's cache keeps all of a single model, and the files `extra` beside it.
+
+    >>> model_is_cached("nobody/nothing")
+    False
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repo, "config.json")
+    if not isinstance(config, str):
+        return False
+    try:
+        check_single(repo, [file.name for file in Path(config).parent.iterdir()], extra)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def hub_answers(repo: str) -> bool:
     """Whether the hub can be asked for a checkpoint, within five seconds.
 

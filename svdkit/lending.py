@@ -10,6 +10,15 @@ _lock = Lock()
 _animating: set[int] = set()  # ids of the pipelines that are at work
 
 
+def at_work(pipeline: Any) -> bool:
+    """Whether a pipeline is lent at this moment.
+
+    >>> at_work(object())
+    False
+    """
+    return id(pipeline) in _animating
+
+
 @contextmanager
 def borrowed(
     pipeline: Any,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .checkpoints import is_for
 from .models import did_you_mean
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _offload_and_stream(pipeline: "StableVideoDiffusionPipeline", device: str) -
 
 
 def _slice_wide_layers(pipeline: "StableVideoDiffusionPipeline") -> None:
-    if hasattr(pipeline.unet, "enable_forward_chunking"):  # the UNets of pictures have none
+    if is_for("animate", pipeline):  # AnimateDiff's UNet would go through its pixels one by one
         pipeline.unet.enable_forward_chunking()
 
 
@@ -183,6 +184,16 @@ def fastest_preset(free_gib: float) -> Preset:
     """
     on_gpu = [preset for preset in PRESETS.values() if preset.peak_gib]
     return next((preset for preset in on_gpu if preset.needs_gib <= free_gib), on_gpu[-1])
+
+
+def smaller_than(preset: Preset | None) -> list[str]:
+    """List the presets that need less GPU memory than one; none where it uses no GPU.
+
+    >>> smaller_than(PRESETS["offload_and_stream"])
+    ['offload_layers']
+    """
+    names = list(PRESETS)
+    return names[names.index(preset.name) + 1 : -1] if preset and preset.peak_gib else []
 
 
 def free_gpu_gib(device: str = "cuda") -> float:

@@ -12,13 +12,16 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from .kinds import READERS, kind_of
 from .notes import json_in
 from .paths import shown
 from .video import find_ffmpeg, reading
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # https://cv.iptc.org/newscodes/digitalsourcetype/: media created by a trained model
 MADE_BY_AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -92,6 +95,21 @@ def read_metadata(path: Path) -> dict[str, Any]:
         note = _note_of_video(path, kind) if kind in READERS else _note_of_picture(path)
         about = json_in(note) if note else {}
     except Exception:  # whatever Pillow, ffmpeg or json meet there, it is no note of ours
+        return {}
+    return about if isinstance(about, dict) and "svdkit" in about else {}
+
+
+def metadata_in(image: "Image.Image") -> dict[str, Any]:
+    """Read what svdkit wrote into the file of a picture that Pillow opened; {} for any other.
+
+    >>> from PIL import Image
+    >>> metadata_in(Image.new("RGB", (8, 8)))
+    {}
+    """
+    try:
+        note = _note_in(image)
+        about = json_in(note) if note else {}
+    except Exception:
         return {}
     return about if isinstance(about, dict) and "svdkit" in about else {}
 
@@ -173,8 +191,12 @@ def _note_of_picture(path: Path) -> str | None:
     from PIL import Image
 
     with Image.open(path) as image:
-        comment = image.info.get("comment", b"")
-        packet = image.info.get("xmp") or image.info.get(XMP_IN_PNG) or ""
+        return _note_in(image)
+
+
+def _note_in(image: "Image.Image") -> str | None:
+    comment = image.info.get("comment", b"")
+    packet = image.info.get("xmp") or image.info.get(XMP_IN_PNG) or ""
     if comment:
         return comment.decode(errors="replace") if isinstance(comment, bytes) else comment
     packet = packet.decode(errors="replace") if isinstance(packet, bytes) else packet

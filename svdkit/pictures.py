@@ -2,6 +2,7 @@
 
 import os
 import random
+import warnings
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from .checkpoints import EXAMPLES, PIPELINES, is_for
 from .drawings import Drawing
 from .lending import borrowed
 from .limits import checked_seed
-from .memory import NotEnoughMemory, is_out_of_memory
+from .memory import NotEnoughMemory, is_out_of_memory, smaller_than
 from .origins import origin_of
 from .pipelines import load_for
 from .prompting import MOST_SHOWN, PromptSettings, checked_prompt, remarks_on
@@ -84,7 +85,7 @@ def pipeline_for(
         check_kind(verb, pipeline)
         bring_back(pipeline)
     row = origin_of(pipeline).model
-    return pipeline, row if isinstance(row, PromptModel) else None
+    return pipeline, row if getattr(row, "verb", None) == verb else None
 
 
 def check_kind(verb: str, pipeline: Any) -> None:
@@ -113,7 +114,9 @@ def made_of(
     """Call diffusers with a prompt, and give what it gives."""
     import torch
 
-    with borrowed(pipeline, None, progress) as lent, quietly():
+    with borrowed(pipeline, None, progress) as lent, quietly(), warnings.catch_warnings():
+        # of an SDXL in half precision diffusers calls what it has deprecated itself
+        warnings.filterwarnings("ignore", message=".*upcast_vae", category=FutureWarning)
         try:
             return lent(
                 prompt,
@@ -124,10 +127,12 @@ def made_of(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            smaller = smaller_than(origin_of(pipeline).preset)
+            cures = [f"load it with memory={smaller[0]!r}"] if smaller else []
+            cures += ["fewer frames"] if settings.num_frames else []
             raise NotEnoughMemory(
-                f"Memory ran out at {settings.height}×{settings.width}. Load it with "
-                "memory='offload_models' or 'offload_layers', take a smaller height and width, or "
-                f"{'fewer frames' if settings.num_frames else 'a smaller model'}."
+                f"Memory ran out at {settings.height}×{settings.width}. Try "
+                f"{'; or '.join([*cures, 'a smaller height and width'])}."
             ) from error
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from .addresses import address_of, auto, find
 from .architectures import build
 from .assembly import gather, read
-from .checkpoints import EXAMPLES, is_for
 from .devices import pick_device, pick_dtype
 from .memory import (
     PRESETS,
@@ -20,8 +19,17 @@ from .memory import (
 )
 from .models import MODELS, Model
 from .origins import Origin, remember
-from .prompts import PromptModel, names_for
-from .residence import Resident, leave_all, make_room, move_in, moving, resident
+from .prompts import PromptModel
+from .residence import (
+    Resident,
+    bring_back,
+    leave_all,
+    make_room,
+    move_in,
+    moving,
+    resident,
+    who_left,
+)
 from .upstream import without_bars
 
 if TYPE_CHECKING:
@@ -99,17 +107,17 @@ def _loaded(
     if isinstance(name, str):
         name = address_of(name)
     if name == "auto":
-        kept = resident(device)
-        if kept and device.startswith("cuda") and not is_for(verb or "animate", kept.pipeline):
-            make_room(device)  # what it holds is as good as free
         name, why = auto(device, verb or "animate", asked)
         print(f"auto: {name}, because {why}.")
-    row, folder = find(name)
-    _check_use(verb, row)
+    row, folder = find(name, verb)
     kept = resident(device)
     what = (folder or (row.name if row else name), _fingerprint(folder))
     if kept and (kept.what, kept.asked) == (what, asked):
         return kept.pipeline
+    gone = who_left(device, what, asked)
+    if gone:
+        bring_back(gone)
+        return gone
     random = weights == "random"
     if random and not isinstance(row, Model):
         raise ValueError(f"weights='random' builds a model of {', '.join(MODELS)}; not {name!r}.")
@@ -117,7 +125,7 @@ def _loaded(
     found = None if random else gather(str(name), row, folder, dtype, verb)
     make_room(device)
     small = bool(row and row.bundled)
-    other = found.gib if isinstance(row, PromptModel) and found else None
+    other = None if found is None or found.animates else found.gib
     preset = preset_for(memory, device, small=small, weights_gib=other)
     if found:
         with without_bars() if small else nullcontext():
@@ -139,16 +147,6 @@ def _loaded(
     if found and row and not small:
         _tell_licence(row)
     return pipeline
-
-
-def _check_use(verb: str | None, row: Model | PromptModel | None) -> None:
-    """Refuse a row that is for something else."""
-    own = "animate" if isinstance(row, Model) else getattr(row, "verb", verb)
-    if verb and own != verb:
-        raise TypeError(
-            f"{row.name!r} is for {EXAMPLES[own][0]}; {EXAMPLES[verb][0]} needs one of "
-            f"{', '.join(names_for(verb))}."
-        )
 
 
 def _place(pipeline: "DiffusionPipeline", preset: Preset, device: str) -> None:

@@ -1,5 +1,6 @@
 """A prompt, and the knobs of what is made from it, under the names of diffusers."""
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,7 +24,6 @@ LIMITS = {
     "width": Limit(16, 4096, int, SIDE),
     "num_frames": Limit(1, 32, int, "AnimateDiff was trained on 16 frames, and knows 32 at most."),
 }
-OF_DIFFUSERS = {"num_inference_steps": 50, "guidance_scale": 7.5, "num_frames": 16}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PromptSettings:
     height: int | None = None
     width: int | None = None
     num_frames: int | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
 
     def __post_init__(self):
         for name, limit in LIMITS.items():
@@ -52,7 +52,8 @@ class PromptSettings:
                 raise ValueError(
                     f"{name} is {side}; it has to divide by 8. Try {max(16, round(side / 8) * 8)}."
                 )
-        checked_text("negative_prompt", self.negative_prompt)
+        if self.negative_prompt is not None:
+            checked_text("negative_prompt", self.negative_prompt)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], verb: str) -> "PromptSettings":
@@ -80,14 +81,21 @@ class PromptSettings:
         >>> PromptSettings(height=64).resolved(None, PROMPT_MODELS["tiny-sd"]).width
         112
         """
-        own = {name: getattr(row, name) for name in LIMITS} if row else OF_DIFFUSERS
-        if not row:
-            size = pipeline.unet.config.sample_size
-            sides = size if isinstance(size, (list, tuple)) else (size, size)
-            own = own | dict(zip(("height", "width"), sides, strict=True))
-            own |= {side: own[side] * pipeline.vae_scale_factor for side in ("height", "width")}
+        own = {name: getattr(row, name) for name in LIMITS} if row else _defaults_of(pipeline)
         known = {name: value for name, value in asdict(self).items() if value is not None}
         return replace(self, **(own | known))
+
+
+def _defaults_of(pipeline: "DiffusionPipeline") -> dict[str, Any]:
+    """Read from a pipeline that is in no row what diffusers would take."""
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    own = {name: parameters[name].default for name in LIMITS if name in parameters}
+    size = pipeline.unet.config.sample_size or 64  # of Stable Diffusion, where it is not said
+    sides = size if isinstance(size, (list, tuple)) else (size, size)
+    return own | {
+        name: side * pipeline.vae_scale_factor
+        for name, side in zip(("height", "width"), sides, strict=True)
+    }
 
 
 def checked_text(name: str, text: Any) -> str:
@@ -136,7 +144,9 @@ def remarks_on(prompt: str, pipeline: "DiffusionPipeline", row: PromptModel | No
     >>> remarks_on("a red dragon", load("tiny-sd", device="cpu"), PROMPT_MODELS["tiny-sd"])
     ["tiny-sd does not know 'dragon'; it was trained on captions such as 'a red balloon ...'"]
     """
-    reader, remarks = pipeline.tokenizer, []
+    reader, remarks = pipeline.tokenizer or getattr(pipeline, "tokenizer_2", None), []
+    if reader is None:
+        return []
     with quietly():  # it says in its own words that the prompt is long
         ids = reader(prompt).input_ids
         words = re.findall(r"\w+", prompt) if row and row.bundled else []

@@ -62,6 +62,15 @@ class PromptModel:
         return self.repo is None
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """The files that are needed beside the motion adapter.
+
+        >>> PROMPT_MODELS["animatediff"].beside
+        ()
+        """
+        return (self.lora[0],) if self.lora else ()
+
+    @property
     def folder(self) -> Path:
         """Where its weights are in svdkit."""
         return Path(str(files("svdkit"))) / self.config

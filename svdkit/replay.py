@@ -19,6 +19,7 @@ from .drawings import Drawing
 from .edits import EDITS, MOST_SHOWN, Edit, Size, size_after
 from .frames import sha256_of_frames
 from .images import ImageLike, fit, open_image
+from .models import MODELS
 from .notes import steps_of
 from .pipelines import load_for
 from .prompts import names_for
@@ -114,6 +115,9 @@ class Replay:
         made: list[Clip] = []
         for number, request in enumerate(self.requests):
             step = _step_of(request)
+            if self._is_idle(request):
+                self.changes.append("the picture is given, and was not drawn again")
+                continue
             taken = [made.pop() for _ in range(step.takes)][::-1]
             if "edit" in request:
                 made.append(step.do(request, *taken))
@@ -131,7 +135,7 @@ class Replay:
         for name in VERBS[request["verb"]].pictures:
             if not self._is_drawn(number, name):
                 self._picture(request, name)
-        if not self._is_given(request):
+        if not self._is_given(request) and not self._is_idle(request):
             _check_model(request)
 
     def _make(self, number: int, verb: Verb, clips: list[Clip]) -> "Clip | Drawing":
@@ -153,6 +157,10 @@ class Replay:
         if self.pipeline is None or isinstance(self.pipeline, (str, os.PathLike)):
             return self.pipeline is not None and uses == "animate"
         return is_for(uses, self.pipeline)
+
+    def _is_idle(self, request: Mapping[str, Any]) -> bool:
+        """Whether a step draws what the caller gives."""
+        return request.get("verb") == "draw" and self.image is not None
 
     def _is_drawn(self, number: int, name: str) -> bool:
         """Whether the picture of a step is the one that the step before it draws."""
@@ -204,7 +212,8 @@ def _check_model(request: Mapping[str, Any]) -> None:
     """Make sure that the model is one of ours; another is asked about."""
     name = request["model"]
     ours = name in names_for(VERBS[request["verb"]].uses)
-    if not ours or request.get("source") not in ("bundled", "hub", "random"):
+    sources = ("bundled", "hub", "random") if name in MODELS else ("bundled", "hub")
+    if not ours or request.get("source") not in sources:
         whose = "a model of its maker's own" if ours else "a model"
         raise Missing(
             f"the model: the recipe names {whose}, {name!r:.{MOST_SHOWN}}, and that is not loaded "
@@ -224,7 +233,7 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Any:
             dtype=dtype if same_kind else None,
             weights=random,
         )
-    except (ConnectionError, PermissionError) as error:
+    except (ConnectionError, PermissionError, ImportError) as error:
         raise Missing(f"the model {request['model']}: {error}") from error
 
 

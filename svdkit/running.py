@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .lending import borrowed
-from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
+from .memory import NotEnoughMemory, is_out_of_memory, smaller_than
 from .origins import origin_of
 from .previews import Preview, matrix_in, sigmas_at
 from .settings import Settings
@@ -137,8 +137,7 @@ def _checked_frames(
 
 def _not_enough_memory(pipeline: Any, settings: Settings) -> NotEnoughMemory:
     preset = origin_of(pipeline).preset
-    names = list(PRESETS)
-    smaller = names[names.index(preset.name) + 1 : -1] if preset and preset.peak_gib else []
+    smaller = smaller_than(preset)
     cures = [f"load it with memory={smaller[0]!r}"] if smaller else []
     if settings.decode_chunk_size > 1:
         cures.append(f"decode_chunk_size={max(1, settings.decode_chunk_size // 2)}")

@@ -18,7 +18,7 @@ from .images import FITTING, ImageLike
 from .metrics import MEASURES
 from .models import MODELS
 from .paths import shown
-from .pipelines import load
+from .pipelines import load_for
 from .records import identity_of
 from .shelves import Shelf
 from .tables import checked_measures, measure, measured, plotted, table_of, told_apart
@@ -62,7 +62,7 @@ def sweep(
             "model's name, like 'svd-xt', and each of them loads it."
         )
     if is_name:
-        pipeline = load(pipeline) if executor is None else named_for_all(pipeline)
+        pipeline = load_for("animate", pipeline) if executor is None else named_for_all(pipeline)
     shelf = Shelf.start(folder, identity_of(pipeline))
     orders = orders_for(image, cells, pipeline, shelf)
     missing = [order for order in orders if not shelf.has(order.name)]
@@ -253,7 +253,9 @@ class Sweep:
                     "its pipeline as pipeline=."
                 )
             pipeline = about["model"]
-        return load(pipeline) if isinstance(pipeline, (str, os.PathLike)) else pipeline
+        return (
+            load_for("animate", pipeline) if isinstance(pipeline, (str, os.PathLike)) else pipeline
+        )
 
 
 def _counted(made: Iterable[bool]) -> Iterator[int]:

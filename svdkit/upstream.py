@@ -3,8 +3,13 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from threading import Lock
 from types import ModuleType
 from typing import Any
+
+_lock = Lock()
+_quiet: list[int] = []  # one for each that wants quiet
+_loud: list[int] = []  # how loud the libraries were before
 
 
 def import_diffusers() -> ModuleType:
@@ -88,11 +93,18 @@ def quietly() -> Iterator[None]:
     from transformers.utils import logging as of_transformers
 
     logs = (of_diffusers, of_transformers)
-    verbosities = [log.get_verbosity() for log in logs]
-    for log in logs:
-        log.set_verbosity_error()
+    with _lock:
+        if not _loud:  # the first of several threads keeps what the last puts back
+            _loud.extend(log.get_verbosity() for log in logs)
+        _quiet.append(1)
+        for log in logs:
+            log.set_verbosity_error()
     try:
         yield
     finally:
-        for log, verbosity in zip(logs, verbosities, strict=True):
-            log.set_verbosity(verbosity)
+        with _lock:
+            _quiet.pop()
+            if not _quiet:
+                for log, verbosity in zip(logs, _loud, strict=True):
+                    log.set_verbosity(verbosity)
+                _loud.clear()

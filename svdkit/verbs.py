@@ -111,11 +111,14 @@ def _animated(
 def _size_of_prompt(request: Request) -> Size:
     checked_prompt(request.get("prompt"))
     settings = PromptSettings.of(request["settings"], request["verb"])
-    frames = settings.num_frames or 1
-    if not (settings.height and settings.width):
-        raise ValueError("The recipe's settings leave height or width open.")
-    check_size(frames, settings.height, settings.width)
-    return frames, settings.height, settings.width
+    needed = ["height", "width", "num_inference_steps", "guidance_scale"]
+    needed += ["num_frames"] if request["verb"] == "animate_prompt" else []
+    left = [name for name in needed if getattr(settings, name) is None]
+    if left:
+        raise ValueError(f"The recipe's settings leave {', '.join(left)} open.")
+    size = (settings.num_frames or 1, settings.height, settings.width)
+    check_size(*size)
+    return size
 
 
 def _drawn(

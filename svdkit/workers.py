@@ -20,7 +20,7 @@ from .animation import animate
 from .cells import Order
 from .clips import Clip
 from .paths import shown
-from .pipelines import load
+from .pipelines import load_for
 from .records import fingerprint_of_weights, identity_of
 from .shelves import Shelf
 from .tables import measured
@@ -77,7 +77,7 @@ def run_job(job: Mapping[str, Any]) -> int:
     import torch
 
     torch.set_num_threads(job["threads"])
-    pipeline = load(job["model"])
+    pipeline = load_for("animate", job["model"])
     shelf = Shelf.open(job["folder"])
     waiting = (
         Order(**order)

@@ -35,14 +35,15 @@ def safety_checker():
 def write_sd(folder, checker=False):
     """A Stable Diffusion with fp32 and fp16 weights, and a safety checker if wished."""
     from diffusers import StableDiffusionPipeline
-    from transformers import CLIPImageProcessorPil
+
+    from svdkit.upstream import feature_extractor
 
     plain = small_sd()
     pipeline = plain
     if checker:
         parts = plain.components | {
             "safety_checker": safety_checker(),
-            "feature_extractor": CLIPImageProcessorPil(size=224, crop_size=224),
+            "feature_extractor": feature_extractor({"size": 224, "crop_size": 224}),
         }
         pipeline = StableDiffusionPipeline(**parts)
     pipeline.save_pretrained(folder)

@@ -6,7 +6,9 @@ import torch
 from small_prompt_models import LORA, write_adapter, write_sd
 
 import svdkit as sk
+from svdkit import residence
 from svdkit.origins import origin_of
+from svdkit.upstream import dtype_argument
 
 BALLOON = "a red balloon over green hills at dusk"
 SOON = {"drawing": {"num_inference_steps": 2}, "num_inference_steps": 1, "num_frames": 2}
@@ -66,7 +68,8 @@ def test_each_animatediff_loads_by_name_with_its_adapter_and_scheduler(name, onl
     assert (request["verb"], request["model"]) == ("animate_prompt", name)
     assert request["scheduler"]["class"] == row.scheduler["kind"]
     pipeline = sk.load(name, device="cpu")
-    assert ("few_steps" in pipeline.get_active_adapters()) == (name == "animatelcm")
+    if name == "animatelcm":
+        assert pipeline.get_active_adapters() == ["few_steps"]
     assert any(LORA in asked for asked in online.asked) == (name == "animatelcm")
     assert not any("safety_checker/" in asked for asked in online.asked)
 
@@ -122,14 +125,22 @@ def test_an_animatediff_pipeline_saved_by_diffusers_loads_from_its_folder(online
         ({"via": "animatediff", "num_frames": 99}, ValueError, "num_frames is 99; 1–32"),
         ({"via": "animatediff", "model": "sd-turbo"}, TypeError, "'sd-turbo' is for drawing"),
         ({"model": "animatediff"}, TypeError, "'animatediff' is for animating a prompt"),
-        ({"guidance_scale": 3}, TypeError, "animate has no 'guidance_scale'"),
+        ({"guidance_scale": 3}, TypeError, "animate_prompt has no 'guidance_scale'"),
         ({"drawing": {"steps": 3}}, TypeError, "draw has no 'steps'"),
         ({"seed": "x"}, TypeError, "seed is 'x'"),
+        ({"via": ["sd"]}, ValueError, "via is"),
+        ({"drawing": 5}, TypeError, "drawing is 5"),
+        ({"drawing": {"seed": 3}}, TypeError, "draw has no 'seed'"),
+        ({"pipeline": "nonsense"}, ValueError, "'nonsense' is no model"),
+        ({"pipeline": "sd-turbo"}, TypeError, "'sd-turbo' is for drawing"),
+        ({"pipeline": 7}, TypeError, "The pipeline is a int"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_loads(how, error, words):
+    sk.unload()
     with pytest.raises(error, match=words):
         sk.animate_prompt(BALLOON, **how)
+    assert residence.resident("cpu") is None
 
 
 def test_without_a_picture_model_of_ones_own_it_is_told_what_is_missing(tmp_path):
@@ -159,3 +170,60 @@ def test_a_pipeline_that_made_room_for_the_drawing_returns_to_the_gpu(capsys):
     assert mover.device.type == "cuda"
     assert "tiny comes back to cuda:0." in capsys.readouterr().out
     assert sk.load("tiny") is mover
+
+
+@pytest.mark.parametrize("preset", ["offload_models", "offload_and_stream", "offload_layers"])
+@pytest.mark.parametrize("verb", ["draw", "animate_prompt"])
+def test_an_offloaded_pipeline_draws_the_same(verb, preset, base, online):
+    """On a CPU an offload has nowhere to go, but every hook of it runs."""
+
+    def made():
+        sk.unload()
+        pipeline = sk.load(base if verb == "draw" else "animatediff", device="cpu")
+        if offload:
+            sk.PRESETS[preset].apply(pipeline, "cpu")
+        small = SMALL | {"height": 64, "width": 112}
+        if verb == "animate_prompt":
+            return sk.animate_prompt(
+                "a kite", "animatediff", model=pipeline, seed=1, **small
+            ).frames
+        del small["num_frames"]
+        return np.asarray(sk.draw("a kite", pipeline, seed=1, **small))
+
+    offload = False
+    plain = made()
+    offload = True
+    assert np.array_equal(made(), plain)
+    sk.unload()
+
+
+def test_an_animatediff_of_ones_own_over_sd_has_the_frames_of_animatediff(base, adapter):
+    from diffusers import AnimateDiffPipeline, MotionAdapter
+
+    parts = {"motion_adapter": MotionAdapter.from_pretrained(adapter)}
+    own = AnimateDiffPipeline.from_pretrained(base, **parts, **dtype_argument(torch.float32))
+    own.register_to_config(_name_or_path=sk.PROMPT_MODELS["sd-1.5"].repo)
+    few = {name: value for name, value in SMALL.items() if name != "num_frames"}
+    clip = sk.animate_prompt("a kite", "animatediff", model=own, seed=1, **few)
+    assert len(clip) == 16
+
+
+def test_the_motion_adapter_is_in_memory_once(online):
+    pipeline = sk.load("animatediff", device="cpu")
+    assert pipeline.motion_adapter is None
+    assert any("motion_modules" in name for name, _ in pipeline.unet.named_parameters())
+
+
+def test_without_the_adapter_in_the_cache_auto_takes_the_small_one(online, monkeypatch, base):
+    from huggingface_hub import constants, snapshot_download
+
+    from svdkit.addresses import _if_it_can_be_had
+
+    row = sk.PROMPT_MODELS["animatediff"]
+    snapshot_download(row.repo)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert _if_it_can_be_had("animate_prompt")[0] == "tiny-animatediff"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    snapshot_download(row.adapter)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert _if_it_can_be_had("animate_prompt") == ("animatediff", "its weights are in the cache")

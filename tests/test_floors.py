@@ -11,8 +11,8 @@ FLOORS = [
     {"models", "frames", "arrays", "web", "video", "workshops", "refusals", "drawing", "matching"}
     | {"upstream", "devices", "lending", "previews", "reports"},
     {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"},
-    {"images", "albums", "miniatures", "hub", "prompting", "drawings"},
-    {"files", "masks"},
+    {"images", "albums", "miniatures", "hub", "prompting"},
+    {"files", "masks", "drawings"},
     {"settings", "clips", "memory", "architectures"},
     {"origins", "tiles", "cards"},
     {"residence", "assembly"},

@@ -29,9 +29,13 @@ def small_sdxl(tmp_path_factory):
     return write_sdxl(tmp_path_factory.mktemp("prompts") / "small-sdxl")
 
 
+def behind(image):
+    return steps_behind(image, sk.open_image(image))
+
+
 @pytest.fixture
 def drawing():
-    return sk.draw(BALLOON, "tiny-sd", seed=7, **FEW)
+    return sk.draw(BALLOON, sk.load("tiny-sd", device="cpu"), seed=7, **FEW)
 
 
 def test_a_drawing_is_a_picture_of_the_models_size_with_its_recipe(drawing):
@@ -74,7 +78,9 @@ def test_the_sea_by_day_is_bluer_than_the_dunes():
 def test_a_saved_drawing_keeps_its_recipe_and_animate_goes_on_from_it(drawing, tmp_path, suffix):
     path = tmp_path / f"balloon{suffix}"
     drawing.save(path, **({"lossless": True} if suffix == ".webp" else {}))
-    assert steps_behind(path) == [drawing.recipe]
+    assert steps_behind(path, sk.open_image(path)) == [drawing.recipe]
+    with Image.open(path) as opened:
+        assert steps_behind(opened, sk.open_image(opened)) == [drawing.recipe]
     assert b"trainedAlgorithmicMedia" in path.read_bytes()
     clip = sk.animate(path, "tiny", seed=7, num_inference_steps=1, num_frames=2, progress=False)
     assert [step["request"]["verb"] for step in clip.recipe["steps"]] == ["draw", "animate"]
@@ -83,15 +89,15 @@ def test_a_saved_drawing_keeps_its_recipe_and_animate_goes_on_from_it(drawing, t
 def test_a_jpeg_says_how_it_was_made_but_is_no_longer_that_picture(drawing, tmp_path):
     drawing.save(tmp_path / "balloon.jpg")
     assert b"trainedAlgorithmicMedia" in (tmp_path / "balloon.jpg").read_bytes()
-    assert steps_behind(tmp_path / "balloon.jpg") == []
+    assert behind(tmp_path / "balloon.jpg") == []
 
 
 def test_a_drawing_that_was_changed_is_a_plain_picture(drawing, tmp_path):
-    assert steps_behind(drawing.crop((0, 0, 64, 64))) == []
+    assert behind(drawing.crop((0, 0, 64, 64))) == []
     drawing.save(tmp_path / "whole.png")
     drawing.putpixel((0, 0), (1, 2, 3))
-    assert steps_behind(drawing) == []
-    assert steps_behind(tmp_path / "whole.png")
+    assert behind(drawing) == []
+    assert behind(tmp_path / "whole.png")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +107,7 @@ def test_a_drawing_that_was_changed_is_a_plain_picture(drawing, tmp_path):
         {"steps": [{"request": {"verb": "draw"}}] * 3},
         {"request": {"verb": "animate"}, "outcome": {}},
         {"request": ["draw"]},
+        {"request": {"verb": "draw", "edit": "speed"}, "outcome": {}},
     ],
 )
 def test_a_recipe_of_a_stranger_that_is_no_drawing_is_passed_over(tmp_path, recipe):
@@ -108,7 +115,7 @@ def test_a_recipe_of_a_stranger_that_is_no_drawing_is_passed_over(tmp_path, reci
 
     picture = Image.new("RGB", (112, 64))
     picture.save(tmp_path / "odd.png", pnginfo=png_metadata(recipe | {"svdkit": "9"}))
-    assert steps_behind(tmp_path / "odd.png") == []
+    assert behind(tmp_path / "odd.png") == []
 
 
 def test_a_drawing_survives_pickling_with_its_recipe(drawing):
@@ -183,6 +190,21 @@ def test_models_for_something_else_are_named(tiny, picture):
         sk.draw(BALLOON, "sd-turb")
 
 
+def test_a_drawing_saved_into_an_open_file_says_how_it_was_made(drawing, tmp_path):
+    with (tmp_path / "open.png").open("wb") as file:
+        drawing.save(file)
+    assert behind(tmp_path / "open.png")
+
+
+def test_an_sdxl_of_ones_own_draws_as_diffusers_draws_it(small_sdxl):
+    pipeline = sk.load(small_sdxl, device="cpu")
+    generator = torch.Generator("cpu").manual_seed(1)
+    stock = pipeline(
+        "a kite", height=64, width=112, num_inference_steps=2, generator=generator
+    ).images[0]
+    assert np.array_equal(np.asarray(sk.draw("a kite", pipeline, seed=1, **SMALL)), stock)
+
+
 @pytest.mark.parametrize("name", ["sd-1.5", "sd-turbo", "sdxl-turbo", "sdxl"])
 def test_each_name_loads_from_the_hub_in_its_own_layout(name, small_sd, small_sdxl, hub_of):
     row = sk.PROMPT_MODELS[name]
@@ -240,3 +262,31 @@ def test_rerunning_a_clip_draws_its_picture_again(tmp_path):
     assert sk.rerun(path, progress=False).identical
     recipe = json.loads((tmp_path / "balloon.mp4.json").read_text())
     assert [step["request"]["verb"] for step in recipe["steps"]] == ["draw", "animate"]
+
+
+def test_a_given_picture_is_not_drawn_again(tmp_path, small_sd):
+    drawn = sk.draw("a kite", small_sd, seed=7, **SMALL)
+    clip = sk.animate(drawn, "tiny", seed=3, num_inference_steps=1, num_frames=2, progress=False)
+    path = clip.save(tmp_path / "kite.mp4")
+    assert "missing: the model: the recipe names a model, 'small-sd'" in sk.rerun(path).verdict
+    again = sk.rerun(path, image=drawn, progress=False)
+    assert again.identical
+    assert "not drawn again" in again.why[0]
+
+
+@pytest.mark.parametrize("lost", ["tokenizer", "scheduler", "feature_extractor"])
+def test_a_folder_without_its_vocabulary_is_damaged(small_sd, tmp_path, lost):
+    import shutil
+
+    folder = shutil.copytree(small_sd, tmp_path / "lost")
+    for file in (folder / lost).iterdir():
+        file.unlink()
+    with pytest.raises(OSError, match=f"its {lost} lacks"):
+        sk.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("verb", [sk.sweep, sk.show_fit])
+def test_what_animates_refuses_a_model_that_draws_before_it_loads(verb, picture, tmp_path):
+    rest = ([{}], tmp_path / "runs") if verb is sk.sweep else ()
+    with pytest.raises(TypeError, match="'sd-turbo' is for drawing; animating needs"):
+        verb(picture, "sd-turbo", *rest)

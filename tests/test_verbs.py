@@ -80,8 +80,7 @@ def test_odd_values_in_a_strangers_recipe_are_a_verdict_or_a_clear_error(
             if name == "model" and odd == "tiny":
                 continue
             told = verdict_of(sk.Clip(clip.frames, clip.fps, {"steps": changed}, clip.inputs))
-            assert len(told) < 1000
-            assert "Traceback" not in told
+            assert 0 < len(told) < 1000
 
 
 def verdict_of(clip: sk.Clip) -> str:
