@@ -17,6 +17,10 @@ RUNS = {
     "01_animate_an_image": {"model": "tiny", "num_frames": 3, "num_inference_steps": 2},
     "02_motion_and_fps": SMALL
     | {"num_inference_steps": 1, "buckets": [20, 240], "noise_strengths": [0.02, 1.0]},
+    "03_prompt_to_video": SMALL
+    | {"picture_model": "tiny-sd", "film_model": "tiny-animatediff", "num_inference_steps": 2},
+    "04_longer_clips_and_loops": {"model": "tiny", "num_frames": 8, "num_inference_steps": 1}
+    | {"times": 2},
     "06_measure_motion": SMALL
     | {"audition_steps": 1, "final_steps": 2, "seeds": [0, 1], "most_clips": 3},
 }

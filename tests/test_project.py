@@ -80,7 +80,7 @@ def test_every_link_of_the_documents_leads_somewhere():
 
 def test_the_readmes_python_runs(tmp_path):
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        quick = block.replace("seed=7", "seed=7, num_frames=2, num_inference_steps=1")
+        quick = block.replace("seed=7", "seed=7, num_frames=8, num_inference_steps=1")
         run = subprocess.run([sys.executable, "-c", quick], cwd=tmp_path, capture_output=True)
         assert run.returncode == 0, run.stderr.decode()
 
@@ -107,6 +107,14 @@ def test_the_readmes_figures_are_those_that_were_measured():
     told = f"{overhead['median_ratio']:.2f}\n  times as long as the bare pipeline calls"
     assert told in README
     assert overhead["threads"] == 2
+    chaining = json.loads((results / "chaining.json").read_text())
+    drift = {way: f"{chaining['means'][way]['drift']:.3f}" for way in ("extended", "strung")}
+    assert f"({drift['extended']} against\n  {drift['strung']} of white)" in README
+    assert chaining["means"]["extended"]["share_of_jumps_to_1.5"] == 1
+    looping = json.loads((results / "looping.json").read_text())["summary"]
+    before = [looping[f"{kind} naive"]["median_seam"] for kind in ("painted", "model")]
+    assert "(before: {:.1f} and {:.1f} in the median)".format(*before) in README
+    assert all(looping[f"{kind} loop"]["good"] == 10 for kind in ("painted", "model"))
 
 
 @pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=str)

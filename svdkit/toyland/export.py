@@ -24,14 +24,13 @@ WEIGHTS = Path(__file__).parent / "weights"
 CARD = """# {name}
 
 A very small {kind}, trained from nothing on Toyland, the painted world of
-`svdkit.toyland.scenes`. {loads} and draws {height} × {width} pixels on
-any CPU within seconds. It exists so that svdkit can be tried, tested and taught anywhere; it knows
-nothing of the real world.
+`svdkit.toyland.scenes`. {loads}
+and draws {height} × {width} pixels on any CPU within seconds. It exists so that svdkit can be
+tried, tested and taught anywhere; it knows nothing of the real world.
 
 - **Parameters**: {millions:.1f} million, stored in fp16.
-- **Training data**: scenes painted by a program while training went on: skies, grounds, eleven
-  kinds of moving things, and photo-like heaps of textured shapes. No photograph and no other
-  model's output was used.
+- **Training data**: scenes painted by a program while training went on: skies, grounds{heaps}
+  and eleven kinds of moving things. No photograph and no other model's output was used.
 - **Training**: {training}. `python -m svdkit.toyland.train` makes it again from nothing.
 - **Licence**: that of svdkit's code.
 - **Limits**: {limits}
@@ -142,6 +141,7 @@ def _write_card(
         name=folder.name,
         kind=kind,
         loads=loads,
+        heaps="" if kind.endswith("adapter") else ", photo-like heaps of textured shapes",
         height=64,
         width=112,
         millions=sum(millions(network) for network in networks),

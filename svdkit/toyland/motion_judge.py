@@ -1,5 +1,5 @@
-"""A judge of motion: a small network that says whether a thing in a clip moves as its law says, or
-as if the law ran backwards.
+"""A judge of motion: a small network that says whether a thing in a clip moves as its law says, and
+not as if the law ran backwards, nor by jumping about, nor not at all.
 
 It learns from painted clips alone and never sees a clip of `tiny-animatediff`. How often it is
 right about painted clips that it was not shown bounds what can be said with it, and is reported
@@ -24,6 +24,28 @@ from .train_motion import FPS, MOTION_BUCKET
 LAWFUL = tuple(name for name in THINGS if name not in ("cloud", "kite"))  # no freedom of direction
 SEEN = (HEIGHT // 2, WIDTH // 2)  # the judge looks at clips at half their size
 STEPS, GUIDANCE = 20, 3.0
+
+
+def both_ways(
+    script: Script, progress: torch.Tensor, dice: torch.Generator, size: tuple[int, int] = SEEN
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Painted clips in −1…1 whose law runs as it should, and the same scenes moving wrongly: half
+    of them backwards, a quarter with their frames in random order, a quarter standing still.
+
+    >>> script = Script.roll_all([[0, 0, 0, 0]] * 4)
+    >>> right, wrong = both_ways(script, torch.zeros(4, 14, 1, 1), torch.Generator())
+    >>> right.shape == wrong.shape
+    True
+    """
+    right, back = (paint(script, way * progress, *size) * 2 - 1 for way in (1, -1))
+    which = torch.rand(len(right), generator=dice)
+    orders = torch.rand(right.shape[:2], generator=dice).argsort(1)
+    for clip, share in enumerate(which.tolist()):
+        if share < 0.25:
+            back[clip] = right[clip, orders[clip]]
+        elif share < 0.5:
+            back[clip] = right[clip, orders[clip, :1]]
+    return right, back
 
 
 def thing_of(caption: str) -> str:
@@ -80,7 +102,8 @@ class MotionJudge(nn.Module):
 def train_motion_judge(
     steps: int, device: torch.device, clips: int = 16, things: tuple[str, ...] = LAWFUL
 ) -> MotionJudge:
-    """A judge that has learned from `steps` batches of painted scenes, each seen both ways.
+    """A judge that has learned from `steps` batches of painted scenes, each seen moving as it
+    should and as it should not.
 
     >>> train_motion_judge(steps=1, device=torch.device("cpu"), clips=2).training
     False
@@ -97,7 +120,7 @@ def train_motion_judge(
         # Which things a batch begins with changes, so that a small one shows them all in time.
         named = captions_of(things, clips + step % len(things), dice)[-clips:]
         script = Script.roll_all([parse_caption(caption) for caption in named], dice).to(device)
-        both = torch.cat([paint(script, way * progress, *SEEN) for way in (1, -1)]) * 2 - 1
+        both = torch.cat(both_ways(script, progress, dice))
         said = judge(_worn(both, dice), 2 * [thing_of(caption) for caption in named])
         binary_cross_entropy_with_logits(said, wanted).backward()
         optimizer.step()
@@ -109,22 +132,32 @@ def train_motion_judge(
 @torch.no_grad()
 def right_about_painted(
     judge: MotionJudge, number: int, things: tuple[str, ...] = LAWFUL
-) -> dict[str, float]:
-    """How often the judge is right about painted clips it was not shown, each both ways: of each
-    thing, and on average.
+) -> dict[str, dict[str, float]]:
+    """How often the judge is right about painted clips it was not shown, by how they move, each of
+    each thing and on average.
 
-    >>> sorted(right_about_painted(MotionJudge().eval(), 2))
-    ['all', 'ball', 'balloon']
+    >>> right = right_about_painted(MotionJudge().eval(), 2)
+    >>> list(right), list(right["backwards"])
+    (['forwards', 'backwards', 'jumbled', 'still'], ['all', 'balloon', 'ball'])
     """
-    device, hits = next(judge.parameters()).device, []
-    named = captions_of(things, number, torch.Generator().manual_seed(1))
+    device, dice = next(judge.parameters()).device, torch.Generator().manual_seed(1)
+    named, hits = captions_of(things, number, dice), []
     for seed, caption in enumerate(named):
         drawn = scene(seed, caption)
         forth = to_frames(drawn.clip(MOTION_BUCKET, FPS))
-        back = backwards(drawn, MOTION_BUCKET, FPS)
-        said = judge(torch.stack([forth, back]).to(device), [thing_of(caption)] * 2)
-        hits.append((float(said[0] > 0) + float(said[1] < 0)) / 2)
-    return _by_thing(named, hits)
+        clips = [
+            forth,
+            backwards(drawn, MOTION_BUCKET, FPS),
+            forth[torch.randperm(len(forth), generator=dice)],
+            forth[:1].expand_as(forth),
+        ]
+        said = judge(torch.stack(clips).to(device), [thing_of(caption)] * len(clips))
+        hits.append([float(said[0] > 0), *(said[1:] <= 0).float().tolist()])
+    ways = ("forwards", "backwards", "jumbled", "still")
+    return {
+        way: _by_thing(named, list(of))
+        for way, of in zip(ways, zip(*hits, strict=True), strict=True)
+    }
 
 
 @torch.no_grad()

@@ -1,0 +1,154 @@
+"""What `tiny` makes of painted scenes and of photographs, measured."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableVideoDiffusionPipeline
+from PIL import Image
+
+from .architectures import HEIGHT, NUM_FRAMES, WIDTH
+from .measures import (
+    backwards,
+    best_pan_error,
+    flickering,
+    mean,
+    moving,
+    photographs,
+    spearman,
+    to_frames,
+    undue_drift,
+)
+from .motion_judge import LAWFUL, thing_of
+from .scenes import scene
+from .sheets import decibels
+
+STEPS, GUIDANCE = 10, 2.0  # tiny's own defaults
+BUCKETS = (10, 20, 60, 100, 140, 180, 240)
+
+
+class Maker:
+    """Clips by `tiny`, with its defaults where nothing else is said.
+
+    >>> Maker.__call__.__name__
+    '__call__'
+    """
+
+    def __init__(self, weights: Path, device: torch.device) -> None:
+        self.pipeline = StableVideoDiffusionPipeline.from_pretrained(weights / "tiny").to(device)
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    def __call__(
+        self,
+        image: Image.Image,
+        seed: int = 0,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        **how,
+    ) -> torch.Tensor:
+        """A clip of this picture, (14, 3, 64, 112) in −1…1 on the CPU."""
+        made = self.pipeline(
+            image,
+            HEIGHT,
+            WIDTH,
+            num_frames=NUM_FRAMES,
+            num_inference_steps=steps,
+            max_guidance_scale=guidance,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="pt",
+            **how,
+        )
+        return made.frames[0].float().cpu() * 2 - 1
+
+    @torch.no_grad()
+    def through_the_vae(self, frames: torch.Tensor) -> torch.Tensor:
+        """What is left of the frames after encoding and decoding them as one clip."""
+        vae = self.pipeline.vae
+        latents = vae.encode(frames.to(vae.device)).latent_dist.mode()
+        return vae.decode(latents, num_frames=len(frames)).sample.float().cpu()
+
+
+def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
+    """Every figure about `tiny`, on `number` scenes, and rows for its sheet: truth above, made
+    below.
+
+    >>> evaluate_tiny.__name__
+    'evaluate_tiny'
+    """
+    scenes = [scene(seed) for seed in range(number)]
+    truths = [to_frames(drawn.clip()) for drawn in scenes]
+    images = [drawn.image for drawn in scenes]
+    began = time.perf_counter()
+    clips = [make(image) for image in images]
+    figures = {"seconds_a_clip": (time.perf_counter() - began) / number}
+    figures["vae_psnr_scenes"] = mean([decibels(make.through_the_vae(t), t) for t in truths])
+    figures["first_frame_psnr"] = mean(
+        [decibels(clip[0], truth[0]) for clip, truth in zip(clips, truths, strict=True)]
+    )
+    pairs = list(zip(clips, truths, strict=True))
+    figures["colour_drift"] = mean([undue_drift(clip, truth) for clip, truth in pairs])
+    figures["flicker"] = flickering(clips)
+    figures["flicker_of_the_truth"] = flickering(truths)
+    few = images[: max(2, number // 4)]
+    by_bucket = {b: moving([make(i, motion_bucket_id=b) for i in few]) for b in BUCKETS}
+    figures["motion_by_bucket"] = by_bucket
+    figures["bucket_spearman"] = spearman(list(by_bucket), list(by_bucket.values()))
+    figures["motion_240_over_20"] = by_bucket[240] / max(by_bucket[20], 1e-6)
+    by_fps = {fps: moving([make(i, fps=fps) for i in few]) for fps in (5, 10, 20)}
+    figures["motion_by_fps"] = by_fps
+    figures["step_at_fps_5_over_20"] = by_fps[5] / max(by_fps[20], 1e-6)
+    figures["motion_by_guidance"] = {
+        g: moving([make(i, guidance=g) for i in few]) for g in (1.0, 3.0)
+    }
+    figures["first_frame_by_steps"] = {
+        steps: mean([decibels(make(few[i], steps=steps)[0], truths[i][0]) for i in range(len(few))])
+        for steps in (5, 10, 25)
+    }
+    figures["change_by_seed"] = mean(
+        [(make(i, seed=1) - make(i, seed=2)).abs().mean() for i in few]
+    )
+
+    obeys, errors, frozen, panned = [], [], [], []
+    for drawn, truth, made in zip(scenes, truths, clips, strict=True):
+        if thing_of(drawn.caption) not in LAWFUL:
+            continue
+        wrong = backwards(drawn, 127.0, 7.0)
+        matters = (truth - wrong).abs() > 0.1
+        forth, back = ((made - other)[matters].square().mean() for other in (truth, wrong))
+        obeys.append(float(forth < back))
+        errors.append((made - truth).square().mean())
+        frozen.append((truth[:1] - truth).square().mean())
+        panned.append(best_pan_error(truth))
+    figures["share_that_obeys_its_law"] = mean(obeys)
+    figures["error_over_frozen"] = mean(errors) / mean(frozen)
+    figures["error_over_best_pan"] = mean(errors) / mean(panned)
+    return figures, [row for pair in zip(truths, clips, strict=True) for row in pair]
+
+
+def evaluate_photos(make: Maker) -> tuple[dict, list[torch.Tensor]]:
+    """How photographs come through the VAE, and rows of each before the clip `tiny` makes of it.
+
+    >>> evaluate_photos.__name__
+    'evaluate_photos'
+    """
+    photos = photographs()
+    if not photos:
+        return {"photos": "not measured: scikit-image is not installed"}, []
+    stills = [
+        to_frames(np.asarray(photo)[None]).expand(NUM_FRAMES, -1, -1, -1)
+        for photo in photos.values()
+    ]
+    passed = [float(decibels(make.through_the_vae(still), still)) for still in stills]
+    figures = {
+        "vae_psnr_photos": mean(passed),
+        "vae_psnr_by_photo": dict(zip(photos, passed, strict=True)),
+    }
+    clips = [make(photo) for photo in photos.values()]
+    figures["photos_first_frame_psnr"] = mean(
+        [decibels(clip[0], still[0]) for clip, still in zip(clips, stills, strict=True)]
+    )
+    rows = [torch.cat([still[:1], clip]) for still, clip in zip(stills, clips, strict=True)]
+    return figures, rows
