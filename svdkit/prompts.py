@@ -119,7 +119,7 @@ PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
                 licence=MIT,
                 config="toyland/weights/tiny-sd",
                 demo=TOYLAND_CAPTION,
-                notes="Small, for any CPU; knows the captions of Toyland and nothing else.",
+                notes="For any CPU; knows Toyland's captions: grounds well, things roughly.",
             ),
             PromptModel(
                 "sd-1.5",
@@ -170,7 +170,7 @@ PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
                 config="toyland/weights/tiny-sd",
                 adapter="toyland/weights/tiny-animatediff",
                 demo=TOYLAND_CAPTION,
-                notes="A motion adapter for tiny-sd.",
+                notes="A motion adapter for tiny-sd; things move, rarely as they should.",
             ),
             PromptModel(
                 "animatediff",

@@ -107,6 +107,14 @@ def test_the_readmes_figures_are_those_that_were_measured():
     told = f"{overhead['median_ratio']:.2f}\n  times as long as the bare pipeline calls"
     assert told in README
     assert overhead["threads"] == 2
+    drawn = json.loads((results / "tiny_sd_evaluation.json").read_text())["figures"]
+    shares = [drawn[name] for name in ("background_right", "colour_right", "thing_right")]
+    assert shares[0] == 1
+    assert (
+        "the colour in {:.0%}, the thing in {:.0%}".format(*shares[1:]).replace("%", " %") in README
+    )
+    law = f"{drawn['animatediff_law_right']:.0%}".replace("%", " %")
+    assert f"(the law right in {law})" in README
     chaining = json.loads((results / "chaining.json").read_text())
     drift = {way: f"{chaining['means'][way]['drift']:.3f}" for way in ("extended", "strung")}
     assert f"({drift['extended']} against\n  {drift['strung']} of white)" in README

@@ -1,4 +1,4 @@
-"""The training loop that all three stages share: mixed precision, moving averages, checkpoints,
+"""The training loop that all stages share: mixed precision, moving averages, checkpoints,
 samples and a log.
 
 A *stage* says what is trained and what the loss is; the loop knows nothing of VAEs or diffusion.
