@@ -120,7 +120,8 @@ def keep(cache, name, *, refs=HEAD, files=("unet", "vae", "image_encoder")):
     snapshot.mkdir(parents=True)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_bytes(refs)
-    index = {"_class_name": "StableVideoDiffusionPipeline"}
+    parts = dict.fromkeys(("unet", "vae", "image_encoder"), ["diffusers", "Part"])
+    index = {"_class_name": "StableVideoDiffusionPipeline", **parts}
     (snapshot / "model_index.json").write_text(json.dumps(index))
     for part in files:
         (snapshot / part).mkdir()
