@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .checkpoints import check_kind
 from .clips import Clip
 from .drawings import steps_behind
 from .frames import frozen
@@ -18,7 +19,7 @@ from .origins import origin_of
 from .pipelines import load_for
 from .records import outcome_of, request_of
 from .residence import bring_back
-from .running import OnStep, check_pipeline, run
+from .running import OnStep, run
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def ready(
     """
     if isinstance(pipeline, (str, os.PathLike)):
         pipeline = load_for("animate", pipeline)
-    check_pipeline(pipeline)
+    check_kind("animate", pipeline)
     bring_back(pipeline)
     asked = resolved(values, pipeline, size)
     if progress:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .animation import check_request, ready
+from .checkpoints import check_kind
 from .clips import Clip
 from .extensions import (
     SETTINGS,
@@ -22,7 +23,7 @@ from .links import Links, name_of
 from .matching import joined, restored
 from .notes import steps_of
 from .records import fingerprint_of_weights, outcome_of
-from .running import check_pipeline, run
+from .running import run
 from .seams import in_one_line, joins, measured_join
 from .settings import Settings
 
@@ -74,7 +75,7 @@ def extend(
     values = settings_for(clip, settings) | {"guidance": guidance}
     check_request(values)
     if not isinstance(pipeline, (str, os.PathLike)):
-        check_pipeline(pipeline)
+        check_kind("animate", pipeline)
     size = (values["width"], values["height"])
     checked_overlap(overlap, clip, values.get("num_frames"))  # loading may mean a download
     pipeline, wanted, drawn = ready(pipeline, values, size, seed, progress)

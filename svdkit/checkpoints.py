@@ -58,6 +58,21 @@ def is_for(verb: str, pipeline: Any) -> bool:
     return any(kind.__name__ in PIPELINES[verb] for kind in type(pipeline).__mro__)
 
 
+def check_kind(verb: str, pipeline: Any) -> None:
+    """Make sure that a pipeline is good for a verb.
+
+    >>> check_kind("draw", "balloon")
+    Traceback (most recent call last):
+    TypeError: The pipeline is a str; drawing needs a StableDiffusionPipeline or a ...
+    """
+    if not is_for(verb, pipeline):
+        kinds, (doing, example) = PIPELINES[verb], EXAMPLES[verb]
+        raise TypeError(
+            f"The pipeline is a {type(pipeline).__name__}; {doing} needs a {' or a '.join(kinds)}, "
+            f"such as load({example!r}), or a model's name."
+        )
+
+
 def from_folder(
     folder: Path, *, half: bool, verb: str | None = None, without: tuple[str, ...] = ()
 ) -> Checkpoint:

@@ -12,11 +12,11 @@ from .animation import check_request, ready
 from .clips import Clip
 from .drawings import steps_behind
 from .frames import check_size, frozen, sha256_of_frames
-from .images import FITTING, ImageLike, check_fit, fit, open_image
+from .images import ImageLike, fit, fitting_in, open_image
 from .masks import MaskLike, feathered, fit_mask, open_mask
 from .records import outcome_of, request_of
 from .running import OnStep, Steering, run
-from .settings import Settings
+from .settings import Settings, settings_in
 
 if TYPE_CHECKING:
     import os
@@ -97,7 +97,7 @@ def size_after_cinemagraph(request: Mapping[str, Any], *sizes: Any) -> tuple[int
     ValueError: The recipe's settings: fps is 0; 1–240 is allowed. Try 7; clip.at(fps=…) changes \
 the playback alone.
     """
-    settings = _settings_of(request)
+    settings = settings_in(request)
     for name, (is_right, wanted) in VALUES.items():
         value = request.get(name)
         if not is_right(value):
@@ -105,7 +105,7 @@ the playback alone.
     size = (settings.num_frames or 0, settings.height or 0, settings.width or 0)
     if not all(size):
         raise ValueError("The recipe's settings leave height, width or num_frames open.")
-    _fitting_of(request)
+    fitting_in(request)
     check_size(*size)
     return size
 
@@ -128,7 +128,7 @@ def redo_cinemagraph(
     True
     """
     picture, white = pictures
-    values = (_settings_of(request), request["seed"], request["feather"], _fitting_of(request))
+    values = (settings_in(request), request["seed"], request["feather"], fitting_in(request))
     return _made(pipeline, picture, white.convert("L"), *values, [], progress, None)
 
 
@@ -210,25 +210,6 @@ class _Held:
         if len(following):
             still = scheduler.add_noise(still, self.noise, following)
         return torch.where(self.moving, latents, still.to(latents.dtype))
-
-
-def _settings_of(request: Mapping[str, Any]) -> Settings:
-    settings = request.get("settings")
-    if not isinstance(settings, dict):
-        raise ValueError(f"The recipe's settings are {settings!r:.{MOST_SHOWN}}; a dict is needed.")
-    try:
-        return Settings.of(settings)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The recipe's settings: {error}") from error
-
-
-def _fitting_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    way = request.get("fit", {})
-    if not isinstance(way, dict):
-        raise ValueError(f"The recipe's fit is {way!r:.{MOST_SHOWN}}; a dict is needed.")
-    fitting = {name: way.get(name, usual) for name, usual in FITTING.items()}
-    check_fit(**fitting)
-    return fitting
 
 
 def _is_feather(value: Any) -> bool:

@@ -13,7 +13,7 @@ from .limits import MAX_SEED
 from .matching import sharpness, toned
 from .notes import steps_of
 from .records import request_of
-from .settings import Settings
+from .settings import Settings, settings_in
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -132,7 +132,7 @@ def size_after_extend(request: Mapping[str, Any], *sizes: Size) -> Size:
     if len(sizes) != 1:
         raise ValueError(f"The recipe extends {len(sizes)} clips; an extension goes on from one.")
     ((count, height, width),) = sizes
-    settings = _settings_in(request)
+    settings = settings_in(request)
     if (settings.height, settings.width) != (height, width):
         raise ValueError(
             f"The recipe goes on from frames of {height}×{width} with frames of "
@@ -158,22 +158,10 @@ def _settings_behind(clip: Clip) -> dict[str, Any]:
     for step in reversed(steps_of(clip.recipe)):
         request = step.get("request", {})
         if request.get("verb") in ("animate", "extend"):
-            settings, named = asdict(_settings_in(request)), request["settings"]
+            settings, named = asdict(settings_in(request)), request["settings"]
             names = [name for name in SETTINGS if name in named and name != "guidance"]
             return {name: settings[name] for name in names if settings[name] is not None}
     return {}
-
-
-def _settings_in(request: Mapping[str, Any]) -> Settings:
-    settings = request.get("settings")
-    if not isinstance(settings, dict):
-        raise ValueError(
-            f"The recipe's settings are {settings!r:.{MOST_SHOWN}}; they are a dict of settings."
-        )
-    try:
-        return Settings.of(settings)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The recipe has other settings than there are: {error!s:.240}") from error
 
 
 def _whole(request: Mapping[str, Any], name: str, low: int, high: int) -> int:

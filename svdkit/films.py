@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .addresses import find
 from .animation import animate, check_request
+from .checkpoints import check_kind
 from .clips import Clip
 from .frames import frozen
 from .limits import Limit, checked_seed
 from .pictures import as_bytes, draw, made_of, pipeline_for, say_remarks
 from .prompting import PromptSettings, checked_prompt
 from .records import outcome_of, prompt_request_of
-from .running import check_pipeline
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def animate_prompt(
     if not isinstance(drawing or {}, Mapping):
         raise TypeError(f"drawing is {drawing!r:.60}; it is a dict of draw's settings.")
     PromptSettings.of(drawing or {}, "draw")
-    if isinstance(pipeline, (str, os.PathLike)):
+    if not isinstance(pipeline, (str, os.PathLike)):
+        check_kind("animate", pipeline)
+    elif pipeline != "auto":  # which is chosen once the picture is there
         find(pipeline)
-    else:
-        check_pipeline(pipeline)
     picture = draw(prompt, model, seed=seed, progress=progress, **drawing or {})
     return animate(picture, pipeline, seed=seed, progress=progress, **settings)
 

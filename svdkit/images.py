@@ -4,6 +4,7 @@ import io
 import math
 import numbers
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,20 @@ def crop_box(
     left = _clamped(focus[0] * size[0] - kept[0] / 2, size[0] - kept[0])
     top = _clamped(focus[1] * size[1] - kept[1] / 2, size[1] - kept[1])
     return (left, top, min(left + kept[0], size[0]), min(top + kept[1], size[1]))
+
+
+def fitting_in(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Read from a recipe's request, perhaps a stranger's, how its picture was fitted.
+
+    >>> fitting_in({"fit": {"how": "pad"}})
+    {'how': 'pad', 'focus': (0.5, 0.5)}
+    """
+    way = request.get("fit", {})
+    if not isinstance(way, dict):
+        raise ValueError(f"The recipe's fit is {way!r:.60}; a dict is needed.")
+    fitting = {name: way.get(name, usual) for name, usual in FITTING.items()}
+    check_fit(**fitting)
+    return fitting
 
 
 def check_fit(how: str, focus: tuple[float, float]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checkpoints import EXAMPLES, PIPELINES, is_for
+from .checkpoints import check_kind
 from .drawings import Drawing
 from .lending import borrowed
 from .limits import checked_seed
@@ -86,21 +86,6 @@ def pipeline_for(
         bring_back(pipeline)
     row = origin_of(pipeline).model
     return pipeline, row if getattr(row, "verb", None) == verb else None
-
-
-def check_kind(verb: str, pipeline: Any) -> None:
-    """Make sure that a pipeline is good for a verb.
-
-    >>> check_kind("draw", "balloon")
-    Traceback (most recent call last):
-    TypeError: The pipeline is a str; drawing needs a StableDiffusionPipeline or a ...
-    """
-    if not is_for(verb, pipeline):
-        kinds, (doing, example) = PIPELINES[verb], EXAMPLES[verb]
-        raise TypeError(
-            f"The pipeline is a {type(pipeline).__name__}; {doing} needs a {' or a '.join(kinds)}, "
-            f"such as load({example!r}), or a model's name."
-        )
 
 
 def made_of(

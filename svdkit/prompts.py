@@ -105,6 +105,14 @@ TOYLAND_CAPTION = "a red balloon over green hills at dusk"
 # The AnimateDiff authors' schedule: betas that grow linearly, no clipping
 LINEAR = {"beta_schedule": "linear", "clip_sample": False, "timestep_spacing": "linspace"}
 LINEAR |= {"steps_offset": 1}
+REALISTIC_VISION = _row(  # a Stable Diffusion 1.5 in motion
+    repo="SG161222/Realistic_Vision_V5.1_noVAE",
+    height=448,
+    width=768,
+    licence=ADAPTED,
+    verb="animate_prompt",
+    num_frames=16,
+)
 
 PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
     {
@@ -174,39 +182,27 @@ PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
             ),
             PromptModel(
                 "animatediff",
-                "SG161222/Realistic_Vision_V5.1_noVAE",
-                *(448, 768),
                 num_inference_steps=25,
                 guidance_scale=7.5,
-                licence=ADAPTED,
-                verb="animate_prompt",
-                num_frames=16,
-                adapter="guoyww/animatediff-motion-adapter-v1-5-3",
                 scheduler=_row(kind="DDIMScheduler", **LINEAR),
+                **REALISTIC_VISION,
+                adapter="guoyww/animatediff-motion-adapter-v1-5-3",
                 notes="SD 1.5 in motion, 16 frames.",
             ),
             PromptModel(
                 "animatediff-1-5-2",
-                "SG161222/Realistic_Vision_V5.1_noVAE",
-                *(448, 768),
                 num_inference_steps=25,
                 guidance_scale=7.5,
-                licence=ADAPTED,
-                verb="animate_prompt",
-                num_frames=16,
-                adapter="guoyww/animatediff-motion-adapter-v1-5-2",
                 scheduler=_row(kind="DDIMScheduler", **LINEAR),
+                **REALISTIC_VISION,
+                adapter="guoyww/animatediff-motion-adapter-v1-5-2",
                 notes="The adapter before it.",
             ),
             PromptModel(
                 "animatelcm",
-                "SG161222/Realistic_Vision_V5.1_noVAE",
-                *(448, 768),
                 num_inference_steps=6,
                 guidance_scale=2.0,
-                licence=ADAPTED,
-                verb="animate_prompt",
-                num_frames=16,
+                **REALISTIC_VISION,
                 adapter="wangfuyun/AnimateLCM",
                 lora=("AnimateLCM_sd15_t2v_lora.safetensors", 0.8),
                 scheduler=_row(kind="LCMScheduler", beta_schedule="linear"),

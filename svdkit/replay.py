@@ -18,13 +18,13 @@ from .devices import DTYPES, pick_device
 from .drawings import Drawing
 from .edits import EDITS, MOST_SHOWN, Edit, Size, size_after
 from .frames import sha256_of_frames
-from .images import ImageLike, fit, open_image
+from .images import ImageLike, fit, fitting_in, open_image
 from .models import MODELS
 from .notes import steps_of
 from .pipelines import load_for
 from .prompts import names_for
 from .settings import Settings
-from .verbs import VERBS, Verb, check_values, fit_of
+from .verbs import VERBS, Verb, check_values
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -175,14 +175,14 @@ class Replay:
         request = self.requests[number]
         settings = Settings.of(request["settings"])
         drawing = self.drawn[number - 1]
-        return fit(drawing, settings.height, settings.width, *fit_of(request))
+        return fit(drawing, settings.height, settings.width, **fitting_in(request))
 
     def _picture(self, request: Mapping[str, Any], name: str) -> "Image.Image":
         """Find a fitted picture, or fit the caller's as it was."""
         wanted = request[name]
         if self.image is not None and name == "image_sha256":
             settings = Settings.of(request["settings"])
-            fitted = fit(self.image, settings.height, settings.width, *fit_of(request))
+            fitted = fit(self.image, settings.height, settings.width, **fitting_in(request))
             pictures = {other[name] for other in self.requests if name in other}
             is_it = sha256_of_frames(np.asarray(fitted)) == wanted
             # of several pictures the caller's is the one that is wanted, or the one that is lost

@@ -99,21 +99,6 @@ def run(
     return _checked_frames(frames, picture, settings, pipeline)
 
 
-def check_pipeline(pipeline: Any) -> None:
-    """Make sure that this is a pipeline that can be run.
-
-    >>> from svdkit import load
-    >>> check_pipeline(load("tiny", device="cpu"))
-    """
-    from diffusers import StableVideoDiffusionPipeline
-
-    if not isinstance(pipeline, StableVideoDiffusionPipeline):
-        raise TypeError(
-            f"The pipeline is a {type(pipeline).__name__}; animate needs a "
-            "StableVideoDiffusionPipeline, such as load('svd-xt'), or a model's name."
-        )
-
-
 def _checked_frames(
     frames: np.ndarray, picture: "Image.Image", settings: Settings, pipeline: Any
 ) -> np.ndarray:

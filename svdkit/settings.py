@@ -237,3 +237,19 @@ REMARKS: tuple[tuple[Callable[[Settings, Model], Any], Callable[[Settings, Model
         lambda s, m: f"The authors' own demo of {m.name} uses {_listed(_departures(s, m.demo))}.",
     ),
 )
+
+
+def settings_in(request: Mapping[str, Any]) -> Settings:
+    """Read the settings of a recipe's request, which may come from a stranger.
+
+    >>> settings_in({"settings": {"fps": 0}})
+    Traceback (most recent call last):
+    ValueError: The recipe's settings: fps is 0; 1–240 is allowed. Try 7; ...
+    """
+    settings = request.get("settings")
+    if not isinstance(settings, dict):
+        raise ValueError(f"The recipe's settings are {settings!r:.60}; a dict is needed.")
+    try:
+        return Settings.of(settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The recipe's settings: {error!s:.240}") from error

@@ -19,10 +19,10 @@ from .edits import MOST_SHOWN, Size
 from .extensions import size_after_extend
 from .films import animate_prompt
 from .frames import check_size
-from .images import check_fit
+from .images import fitting_in
 from .pictures import draw
 from .prompting import PromptSettings, checked_prompt
-from .settings import Settings
+from .settings import settings_in
 
 Request = Mapping[str, Any]
 # What every request of a verb has to say
@@ -75,23 +75,12 @@ def _is_sha256(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
 
 
-def fit_of(request: Request) -> tuple[Any, Any]:
-    """Say how the picture of a request was fitted: `how` and `focus` as in `fit`.
-
-    >>> fit_of({})
-    ('crop', (0.5, 0.5))
-    """
-    way = request.get("fit")
-    way = way if isinstance(way, dict) else {}
-    return way.get("how", "crop"), way.get("focus", (0.5, 0.5))
-
-
 def _size_animated(request: Request) -> Size:
-    settings = Settings.of(request["settings"])
+    settings = settings_in(request)
     size = (settings.num_frames, settings.height, settings.width)
     if not all(size):
         raise ValueError("The recipe's settings leave height, width or num_frames open.")
-    check_fit(*fit_of(request))
+    fitting_in(request)
     check_size(*size)
     return size
 
@@ -99,12 +88,11 @@ def _size_animated(request: Request) -> Size:
 def _animated(
     request: Request, pipeline: Any, pictures: Sequence[Any], clips: Sequence[Clip], progress: bool
 ) -> Clip:
-    settings = Settings.of(request["settings"])
-    how, focus = fit_of(request)
+    settings = settings_in(request)
     values = {name: getattr(settings, name) for name in request["settings"]}
-    seed = request["seed"]
+    where = fitting_in(request)
     return animate(
-        pictures[0], pipeline, seed=seed, how=how, focus=focus, progress=progress, **values
+        pictures[0], pipeline, seed=request["seed"], progress=progress, **where, **values
     )
 
 

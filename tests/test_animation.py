@@ -264,7 +264,7 @@ def test_running_out_of_memory_says_what_to_try():
         ({"guidance": [1, 2]}, ValueError, "2 numbers for 4 frames"),
         ({"guidance": 3}, TypeError, "guidance is 3"),
         ({"pipeline": "svd-tx"}, ValueError, "Did you mean svd-xt"),
-        ({"pipeline": 3}, TypeError, "is a int; animate needs a StableVideoDiffusionPipeline"),
+        ({"pipeline": 3}, TypeError, "is a int; animating needs a StableVideoDiffusionPipeline"),
         ({"pipeline": None}, TypeError, "is a NoneType"),
         ({"image": "none.jpg"}, FileNotFoundError, "none.jpg"),
     ],

@@ -184,7 +184,7 @@ def test_models_for_something_else_are_named(tiny, picture):
         sk.draw(BALLOON, tiny)
     with pytest.raises(TypeError, match="'sd-turbo' is for drawing; animating needs one of tiny"):
         sk.animate(picture, "sd-turbo")
-    with pytest.raises(TypeError, match="is a StableDiffusionPipeline; animate needs"):
+    with pytest.raises(TypeError, match="is a StableDiffusionPipeline; animating needs"):
         sk.animate(picture, sk.load("tiny-sd", device="cpu"))
     with pytest.raises(ValueError, match="Did you mean sd-turbo"):
         sk.draw(BALLOON, "sd-turb")
