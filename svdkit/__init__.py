@@ -29,7 +29,7 @@ _MODULE_OF = {
     "Clip": "clips",
     "Grid": "display",
     "PRESETS": "memory",
-    "NotEnoughMemory": "memory",
+    "NotEnoughMemory": "room",
     "Preset": "memory",
     "load": "pipelines",
     "unload": "pipelines",
@@ -91,7 +91,6 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .images import sample_image as sample_image
     from .loops import loop as loop
     from .memory import PRESETS as PRESETS
-    from .memory import NotEnoughMemory as NotEnoughMemory
     from .memory import Preset as Preset
     from .metrics import camera as camera
     from .metrics import drift as drift
@@ -110,6 +109,7 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .prompts import licence as licence
     from .recipes import Rerun as Rerun
     from .recipes import rerun as rerun
+    from .room import NotEnoughMemory as NotEnoughMemory
     from .seams import joins as joins
     from .settings import Settings as Settings
     from .sweeps import Sweep as Sweep

@@ -8,11 +8,12 @@ from typing import Any
 from .checkpoints import EXAMPLES, PICKLES
 from .devices import pick_device
 from .hub import hub_answers, is_cached, model_is_cached
-from .memory import PRESETS, free_gpu_gib
+from .memory import PRESETS
 from .models import Model, did_you_mean
 from .paths import as_path, shown
 from .prompts import PromptModel, names_for, row_of
 from .residence import held_gib, resident
+from .room import free_gpu_gib
 
 # What "auto" stands for: on a CUDA GPU, and elsewhere
 AUTO = {

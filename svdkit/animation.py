@@ -13,6 +13,7 @@ from .drawings import steps_behind
 from .frames import frozen
 from .framing import architecture_of, frame_for
 from .images import ImageLike, check_fit, fit, open_image
+from .lean import is_lean
 from .limits import checked_seed
 from .models import did_you_mean
 from .origins import origin_of
@@ -137,8 +138,10 @@ def resolved(
     14
     """
     settings = resolved_for(values, pipeline, size)
-    preset = origin_of(pipeline).preset
-    chunk = settings.decode_chunk_size or (preset and preset.decode_chunk_size)
+    stock = getattr(origin_of(pipeline).preset, "stock", None)
+    chunk = settings.decode_chunk_size
+    if stock and not is_lean(pipeline):
+        chunk = chunk or stock.decode_chunk_size
     chunk = min(chunk or settings.num_frames, settings.num_frames)
     return replace(settings, decode_chunk_size=chunk)
 

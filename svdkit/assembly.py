@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import hub
 from .checkpoints import PIPELINES, Checkpoint, bytes_of_weights, from_folder, read_json
-from .memory import NotEnoughMemory, is_out_of_memory
 from .models import MODELS, Model, did_you_mean
 from .paths import shown
 from .prompts import PROMPT_MODELS, PromptModel
 from .refusals import damaged
+from .room import NotEnoughMemory, is_out_of_memory
 from .upstream import dtype_argument, feature_extractor, pipeline_class
 
 if TYPE_CHECKING:

@@ -123,7 +123,8 @@ def _gpu() -> Iterator[Check]:
 def _cuda_gpu(device: str) -> Check:
     import torch
 
-    from .memory import PRESETS, free_gpu_gib
+    from .memory import PRESETS
+    from .room import free_gpu_gib
 
     total = torch.cuda.get_device_properties(device).total_memory / 2**30
     free, driver = free_gpu_gib(device), next((gpu[1] for gpu in _nvidia_gpus()[0]), "unknown")

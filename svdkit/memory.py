@@ -1,53 +1,58 @@
 """The memory presets: a table, and applying a row to a pipeline."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from . import lean
 from .checkpoints import is_for
+from .lean import Knobs
 from .models import did_you_mean
+from .room import free_gpu_gib, needed_gib
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
 
-OVERHEAD_GIB = 0.5  # the CUDA context
-HEADROOM = 1.1  # the allocator's fragmentation
 
-OUT_OF_MEMORY = (  # how torch, safetensors, the system and Python's threads say it
-    "out of memory",
-    "can't allocate memory",
-    "Cannot allocate memory",
-    "not enough memory",
-    "can't start new thread",
-)
+@dataclass(frozen=True)
+class Stock:
+    """How a preset saves memory where the arithmetic is diffusers' own.
 
-
-class NotEnoughMemory(RuntimeError):  # noqa: N818 - the public name says it without Error
-    """The animation did not fit; the message names what to try.
-
-    >>> raise NotEnoughMemory("try memory='offload_layers'")
-    Traceback (most recent call last):
-    svdkit.memory.NotEnoughMemory: try memory='offload_layers'
+    >>> PRESETS["offload_models"].stock.decode_chunk_size
+    8
     """
+
+    peak_gib: float = 0.0
+    """As a preset's `peak_gib`."""
+    decode_chunk_size: int | None = None
+    """Frames decoded at a time where the settings leave it open; None: all of them. Fewer are
+    another clip, which flickers."""
+    slices_wide_layers: bool = False
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to share the work between GPU memory and RAM.
+    """One way to share the work between GPU memory and RAM; the clip is the same with each.
 
-    >>> PRESETS["offload_models"].decode_chunk_size
-    8
+    >>> PRESETS["offload_models"].keeps
+    'part'
     """
 
     name: str
     summary: str
     apply: Callable[["StableVideoDiffusionPipeline", str], object]
-    decode_chunk_size: int | None = None
-    """Frames decoded at a time where the settings leave it open; None: all of them."""
+    keeps: str
+    """Whose weights are on the GPU: those of "all" parts, of the "part" at work, of the "layer" at
+    work, or of "none"."""
     peak_gib: float = 0.0
     """GPU memory of a clip of svd-xt at its native size in fp16, in GiB: predicted by counting
     live tensors of the real modules without a GPU, and without the CUDA context."""
+    knobs: Knobs = field(default_factory=Knobs)
+    """How lean arithmetic trades time for memory."""
+    stock: Stock | None = field(default_factory=Stock)
+    """What there is instead without lean arithmetic; None: nothing."""
 
     @property
     def needs_gib(self) -> float:
@@ -56,7 +61,17 @@ class Preset:
         >>> PRESETS["cpu"].needs_gib
         0.0
         """
-        return self.peak_gib and self.peak_gib * HEADROOM + OVERHEAD_GIB
+        return needed_gib(self.peak_gib)
+
+    def needs(self, arithmetic: str) -> float:
+        """Free GPU memory that svd-xt at its native size needs with an arithmetic, in GiB.
+
+        >>> PRESETS["all_on_gpu"].needs("stock") > PRESETS["all_on_gpu"].needs("lean")
+        True
+        """
+        if arithmetic == "lean":
+            return self.needs_gib
+        return needed_gib(self.stock.peak_gib) if self.stock else math.inf
 
 
 def _all_on_device(pipeline: "StableVideoDiffusionPipeline", device: str) -> None:
@@ -67,21 +82,10 @@ def _offload_models(pipeline: "StableVideoDiffusionPipeline", device: str) -> No
     pipeline.enable_model_cpu_offload(device=device)
 
 
-def _offload_and_stream(pipeline: "StableVideoDiffusionPipeline", device: str) -> None:
-    _slice_wide_layers(pipeline)
-    pipeline.enable_model_cpu_offload(device=device)
-
-
-def _slice_wide_layers(pipeline: "StableVideoDiffusionPipeline") -> None:
-    if is_for("animate", pipeline):  # AnimateDiff's UNet would go through its pixels one by one
-        pipeline.unet.enable_forward_chunking()
-
-
 def _offload_layers(pipeline: "StableVideoDiffusionPipeline", device: str) -> None:
     import torch
     from diffusers.hooks import apply_group_offloading
 
-    _slice_wide_layers(pipeline)
     for part in pipeline.components.values():
         if part is pipeline.vae or not isinstance(part, torch.nn.Module):
             continue
@@ -105,33 +109,91 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "all_on_gpu",
                 "Everything stays on the GPU: the fastest.",
                 _all_on_device,
-                peak_gib=32.3,
+                keeps="all",
+                peak_gib=10.9,
+                stock=Stock(32.3),
             ),
             Preset(
                 "offload_models",
-                "Image encoder, UNet and VAE take turns on the GPU; 8 frames decoded at a time.",
+                "Image encoder, UNet and VAE take turns on the GPU.",
                 _offload_models,
-                decode_chunk_size=8,
-                peak_gib=10.6,
+                keeps="part",
+                peak_gib=9.3,
+                stock=Stock(10.8, decode_chunk_size=8),
             ),
             Preset(
                 "offload_and_stream",
-                "As offload_models, the UNet's wide layers in slices; 4 frames decoded at a time.",
-                _offload_and_stream,
-                decode_chunk_size=4,
-                peak_gib=7.3,
+                "As offload_models, and the work in slices.",
+                _offload_models,
+                keeps="part",
+                peak_gib=5.4,
+                knobs=Knobs(slice_mib=256, decode="recompute"),
+                stock=Stock(7.5, decode_chunk_size=4, slices_wide_layers=True),
+            ),
+            Preset(
+                "offload_in_turn",
+                "As offload_and_stream, and with and without guidance in turn.",
+                _offload_models,
+                keeps="part",
+                peak_gib=4.5,
+                knobs=Knobs(slice_mib=64, guidance="in_turn", decode="recompute"),
+                stock=None,
             ),
             Preset(
                 "offload_layers",
-                "Each layer visits the GPU as it is needed; 2 frames decoded at a time: slow.",
+                "Each layer visits the GPU as it is needed, frames wait in RAM: slow.",
                 _offload_layers,
-                decode_chunk_size=2,
-                peak_gib=4.7,
+                keeps="layer",
+                peak_gib=1.8,
+                knobs=Knobs(slice_mib=64, guidance="in_turn", decode="spill"),
+                stock=Stock(4.7, decode_chunk_size=2, slices_wide_layers=True),
             ),
-            Preset("cpu", "Everything on the CPU: for tiny, or the patient.", _all_on_device),
+            Preset(
+                "cpu",
+                "Everything on the CPU: for tiny, or the patient.",
+                _all_on_device,
+                keeps="none",
+            ),
         )
     }
 )
+ARITHMETICS = ("lean", "stock")
+
+
+def place(
+    pipeline: "StableVideoDiffusionPipeline", preset: Preset, device: str, arithmetic: str = "lean"
+) -> None:
+    """Put a pipeline where a preset wants it, and set how it calculates.
+
+    AnimateDiff and Stable Diffusion calculate as diffusers does.
+
+    >>> from svdkit import load
+    >>> place(load("tiny", device="cpu"), PRESETS["cpu"], "cpu")
+    """
+    if is_for("animate", pipeline):
+        if arithmetic == "lean":
+            lean.apply(pipeline)
+            lean.set_knobs(pipeline, preset.knobs)
+        elif preset.stock is None:
+            raise ValueError(
+                f"memory={preset.name!r} needs arithmetic='lean': with arithmetic='stock' try "
+                f"memory={list(PRESETS)[list(PRESETS).index(preset.name) + 1]!r}."
+            )
+        elif preset.stock.slices_wide_layers:
+            pipeline.unet.enable_forward_chunking()
+    preset.apply(pipeline, device)
+
+
+def checked_arithmetic(arithmetic: str) -> str:
+    """Check the name of an arithmetic.
+
+    >>> checked_arithmetic("fast")
+    Traceback (most recent call last):
+    ValueError: arithmetic is 'fast'; it is one of lean, stock.
+    """
+    if arithmetic not in ARITHMETICS:
+        raise ValueError(f"arithmetic is {arithmetic!r}; it is one of {', '.join(ARITHMETICS)}.")
+    return arithmetic
 
 
 def checked_memory(memory: str, device: str) -> str:
@@ -156,7 +218,12 @@ def checked_memory(memory: str, device: str) -> str:
 
 
 def preset_for(
-    memory: str, device: str, *, small: bool = False, weights_gib: float | None = None
+    memory: str,
+    device: str,
+    *,
+    small: bool = False,
+    weights_gib: float | None = None,
+    arithmetic: str = "lean",
 ) -> Preset:
     """Choose the preset that a checked name means; "auto" takes the fastest that fits.
 
@@ -173,59 +240,24 @@ def preset_for(
     if weights_gib is not None:
         roomy = free_gpu_gib(device) >= 2 * weights_gib
         return PRESETS["all_on_gpu" if roomy else "offload_models"]
-    return fastest_preset(free_gpu_gib(device))
+    return fastest_preset(free_gpu_gib(device), arithmetic)
 
 
-def fastest_preset(free_gib: float) -> Preset:
+def fastest_preset(free_gib: float, arithmetic: str = "lean") -> Preset:
     """Choose the fastest preset whose needs fit into free GPU memory, or the smallest.
 
-    >>> fastest_preset(15).name
-    'offload_models'
+    >>> fastest_preset(15).name, fastest_preset(15, "stock").name
+    ('all_on_gpu', 'offload_models')
     """
     on_gpu = [preset for preset in PRESETS.values() if preset.peak_gib]
-    return next((preset for preset in on_gpu if preset.needs_gib <= free_gib), on_gpu[-1])
+    return next((preset for preset in on_gpu if preset.needs(arithmetic) <= free_gib), on_gpu[-1])
 
 
 def smaller_than(preset: Preset | None) -> list[str]:
     """List the presets that need less GPU memory than one; none where it uses no GPU.
 
     >>> smaller_than(PRESETS["offload_and_stream"])
-    ['offload_layers']
+    ['offload_in_turn', 'offload_layers']
     """
     names = list(PRESETS)
     return names[names.index(preset.name) + 1 : -1] if preset and preset.peak_gib else []
-
-
-def free_gpu_gib(device: str = "cuda") -> float:
-    """Give the GPU memory that is free now, in GiB; 0 where there is no CUDA GPU.
-
-    >>> free_gpu_gib() >= 0
-    True
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        return 0.0
-    # what torch keeps for later is as good as free
-    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return (torch.cuda.mem_get_info(device)[0] + idle) / 2**30
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that GPU memory or RAM ran out.
-
-    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
-    True
-    """
-    import torch
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, (RuntimeError, OSError))
-        and any(words in str(error) for words in OUT_OF_MEMORY)
-    ):
-        return True
-    # the libraries wrap it in errors of their own; one that was told already is another matter
-    earlier = error.__cause__ or error.__context__
-    if earlier is None or isinstance(earlier, NotEnoughMemory):
-        return False
-    return is_out_of_memory(earlier)

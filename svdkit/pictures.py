@@ -12,13 +12,14 @@ from .checkpoints import check_kind
 from .drawings import Drawing
 from .lending import borrowed
 from .limits import checked_seed
-from .memory import NotEnoughMemory, is_out_of_memory, smaller_than
+from .memory import smaller_than
 from .origins import origin_of
 from .pipelines import load_for
 from .prompting import MOST_SHOWN, PromptSettings, checked_prompt, remarks_on
 from .prompts import PromptModel
 from .records import outcome_of, prompt_request_of
 from .residence import bring_back
+from .room import NotEnoughMemory, is_out_of_memory
 from .upstream import quietly
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from . import __version__
 from .addresses import address_of, find
 from .frames import sha256_of_frames
 from .hub import cached_folder
+from .lean import is_lean
 from .models import MODELS
 from .origins import origin_of
 from .prompting import PromptSettings
@@ -87,16 +88,18 @@ def identity_of(model: "str | os.PathLike | StableVideoDiffusionPipeline") -> di
     >>> identity_of("tiny")["source"]
     'bundled'
     """
+    arithmetic = "lean"  # as load has it
     if isinstance(model, (str, os.PathLike)):
         name, source, scheduler = _named(model)
     else:
         origin = origin_of(model)
         name, source, scheduler = origin.name, origin.source, model.scheduler
+        arithmetic = "lean" if is_lean(model) else "stock"
     return {
         "model": name,
         "source": source,
         "scheduler": _departures_of(scheduler, _published_scheduler()),
-        "arithmetic": "stock",
+        "arithmetic": arithmetic,
     }
 
 
@@ -194,10 +197,11 @@ def fingerprint_of_weights(pipeline: "StableVideoDiffusionPipeline") -> str | No
         weight.detach().flatten()[:: max(1, weight.numel() // SAMPLES)][:SAMPLES].float()
         for _, weight in named
     ]
-    places = {sample.device for sample in samples}
-    # one transfer a device, not one a tensor
-    numbers = {place: [s for s in samples if s.device == place] for place in places}
+    read = {}
+    for place in {sample.device for sample in samples}:  # one transfer a device, not one a tensor
+        there = [sample for sample in samples if sample.device == place]
+        read[place] = iter(torch.cat(there).cpu().split([len(sample) for sample in there]))
     digest = hashlib.sha256(" ".join(name for name, _ in named).encode())
-    for place in sorted(numbers, key=str):
-        digest.update(torch.cat(numbers[place]).cpu().numpy().tobytes())
+    for sample in samples:
+        digest.update(next(read[sample.device]).numpy().tobytes())
     return digest.hexdigest()

@@ -19,6 +19,7 @@ from .drawings import Drawing
 from .edits import EDITS, MOST_SHOWN, Edit, Size, size_after
 from .frames import sha256_of_frames
 from .images import ImageLike, fit, fitting_in, open_image
+from .memory import ARITHMETICS
 from .models import MODELS
 from .notes import steps_of
 from .pipelines import load_for
@@ -226,12 +227,14 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Any:
     dtype = outcome.get("dtype")
     same_kind = (then == "cpu") == (now == "cpu") and isinstance(dtype, str) and dtype in DTYPES
     random = "random" if request["source"] == "random" else None
+    arithmetic = request.get("arithmetic")
     try:
         return load_for(
             VERBS[request["verb"]].uses,
             request["model"],
             dtype=dtype if same_kind else None,
             weights=random,
+            arithmetic=arithmetic if arithmetic in ARITHMETICS else "lean",
         )
     except (ConnectionError, PermissionError, ImportError) as error:
         raise Missing(f"the model {request['model']}: {error}") from error

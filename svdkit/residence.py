@@ -6,9 +6,11 @@ from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .encodings import forget_encodings
 from .lending import at_work
-from .memory import PRESETS, NotEnoughMemory, is_out_of_memory
+from .memory import PRESETS
 from .origins import origin_of
+from .room import NotEnoughMemory, is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def make_room(device: str) -> None:
         leaving.pipeline.to("cpu")
         _away[leaving.pipeline] = (device, leaving.what, leaving.asked)
         print(f"{origin_of(leaving.pipeline).name} leaves {device} for another model.")
+    forget_encodings(leaving.pipeline)
     del _residents[device], leaving
     gc.collect()
     if device.startswith("cuda"):

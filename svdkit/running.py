@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .encodings import encode_once
+from .lean import look_anew
 from .lending import borrowed
-from .memory import NotEnoughMemory, is_out_of_memory, smaller_than
+from .memory import smaller_than
 from .origins import origin_of
 from .previews import Preview, matrix_in, sigmas_at
+from .room import NotEnoughMemory, is_out_of_memory
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +77,9 @@ def run(
             on_step(step + 1, steps, preview.picture)
         return {"latents": before}
 
-    with borrowed(pipeline, curve, progress, steering.around) as lent:
+    look_anew(pipeline)
+    around = encode_once(pipeline, steering.around)
+    with borrowed(pipeline, curve, progress, around) as lent:
         try:
             frames = lent(
                 picture,

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from contextlib import ExitStack
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,6 +11,9 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # a worker per core; more threads would fight over them
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 os.environ["MPLBACKEND"] = "agg"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

@@ -41,13 +41,21 @@ def stock(pipeline, picture, seed, **settings):
     ],
     ids=["defaults", "all other knobs", "no guidance"],
 )  # fmt: skip
-def test_frames_equal_those_of_diffusers_bit_for_bit(tiny, picture, settings):
+def test_frames_equal_those_of_diffusers_bit_for_bit(picture, settings):
     from diffusers import StableVideoDiffusionPipeline
 
     theirs = StableVideoDiffusionPipeline.from_pretrained(sk.MODELS["tiny"].folder, **FP32)
     wanted = stock(theirs, picture, seed=11, **settings)
-    clip = sk.animate(picture, tiny, seed=11, progress=False, **{"decode_chunk_size": 4} | settings)
+    settings = {"decode_chunk_size": 4} | settings
+    ours = sk.load("tiny", device="cpu", arithmetic="stock")
+    clip = sk.animate(picture, ours, seed=11, progress=False, **settings)
     assert np.array_equal(clip.frames, wanted)
+    assert clip.recipe["request"]["arithmetic"] == "stock"
+    # the lean way, which is the usual one, rounds otherwise
+    lean = sk.animate(picture, "tiny", seed=11, progress=False, **settings)
+    error = np.square(lean.frames.astype(float) - wanted).mean()
+    assert error == 0 or 10 * np.log10(255**2 / error) >= 60
+    assert lean.recipe["request"]["arithmetic"] == "lean"
 
 
 def test_the_same_seed_gives_the_same_clip_and_another_does_not(picture):
@@ -331,7 +339,7 @@ def test_a_pipeline_that_fails_at_once_is_not_at_work_for_ever(picture):
 
 
 def test_an_error_while_trying_again_with_less_is_not_taken_for_the_first():
-    from svdkit.memory import is_out_of_memory
+    from svdkit.room import is_out_of_memory
 
     def try_again():
         try:

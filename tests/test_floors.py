@@ -9,8 +9,9 @@ PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
     {"paths", "kinds", "notes", "limits"},
     {"models", "frames", "arrays", "web", "video", "workshops", "refusals", "drawing", "matching"}
-    | {"upstream", "devices", "lending", "previews", "reports"},
-    {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"},
+    | {"upstream", "devices", "lending", "previews", "reports", "room", "gpus"},
+    {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"}
+    | {"encodings"},
     {"images", "albums", "miniatures", "hub", "prompting"},
     {"files", "masks", "drawings"},
     {"settings", "clips", "memory", "architectures"},

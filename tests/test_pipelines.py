@@ -10,7 +10,7 @@ import torch
 import svdkit as sk
 from svdkit.architectures import build
 from svdkit.devices import pick_device, pick_dtype
-from svdkit.memory import fastest_preset
+from svdkit.memory import fastest_preset, place
 from svdkit.origins import origin_of
 
 
@@ -75,8 +75,8 @@ def test_a_folder_loads_and_is_loaded_anew_when_it_was_saved_anew(copy_of, edit_
 def test_a_folder_is_known_by_where_it_is_and_not_by_how_it_is_called(
     checkpoint, copy_of, monkeypatch, tmp_path
 ):
-    for place in ("a", "b"):
-        copy_of(f"{place}/model")
+    for parent in ("a", "b"):
+        copy_of(f"{parent}/model")
     monkeypatch.chdir(tmp_path / "a")
     first = sk.load("./model")
     monkeypatch.chdir(tmp_path / "b")
@@ -221,27 +221,45 @@ def test_presets_are_in_order_of_need():
 
 
 @pytest.mark.parametrize(
-    ("free_gib", "preset"),
+    ("free_gib", "lean", "stock"),
     [
-        (80, "all_on_gpu"),
-        (24, "offload_models"),
-        (14.6, "offload_models"),
-        (10, "offload_and_stream"),
-        (6, "offload_layers"),
-        (3, "offload_layers"),
+        (80, "all_on_gpu", "all_on_gpu"),
+        (24, "all_on_gpu", "offload_models"),
+        (14.6, "all_on_gpu", "offload_models"),
+        (11.5, "offload_models", "offload_and_stream"),
+        (7.5, "offload_and_stream", "offload_layers"),
+        (5.6, "offload_in_turn", "offload_layers"),
+        (3.5, "offload_layers", "offload_layers"),
     ],
 )
-def test_auto_takes_the_fastest_preset_that_fits(free_gib, preset):
-    assert fastest_preset(free_gib).name == preset
+def test_auto_takes_the_fastest_preset_that_fits(free_gib, lean, stock):
+    assert fastest_preset(free_gib).name == lean
+    assert fastest_preset(free_gib, "stock").name == stock
 
 
-@pytest.mark.parametrize("preset", ["offload_models", "offload_and_stream", "offload_layers"])
-def test_an_offloaded_pipeline_makes_the_same_clip(picture, preset):
+def test_what_stock_arithmetic_cannot_do_is_refused():
+    with pytest.raises(ValueError, match=r"needs arithmetic='lean'.*'offload_layers'"):
+        place(build(sk.MODELS["tiny"]), sk.PRESETS["offload_in_turn"], "cpu", "stock")
+    with pytest.raises(ValueError, match="arithmetic is 'leen'"):
+        sk.load("tiny", arithmetic="leen")
+
+
+def test_each_arithmetic_is_a_pipeline_of_its_own():
+    lean, stock = sk.load("tiny"), sk.load("tiny", arithmetic="stock")
+    assert lean is not stock
+    assert type(stock.unet).__module__.startswith("diffusers")
+
+
+@pytest.mark.parametrize("arithmetic", ["lean", "stock"])
+@pytest.mark.parametrize("preset", [p for p in sk.PRESETS if p.startswith("offload")])
+def test_an_offloaded_pipeline_makes_the_same_clip(picture, preset, arithmetic):
     """On a CPU an offload has nowhere to go, but every hook of it runs."""
     settings = {"seed": 3, "num_frames": 2, "num_inference_steps": 2, "decode_chunk_size": 2}
     plain = build(sk.MODELS["tiny"])
     offloaded = build(sk.MODELS["tiny"])
-    sk.PRESETS[preset].apply(offloaded, "cpu")
+    if arithmetic == "stock" and not sk.PRESETS[preset].stock:
+        return
+    place(offloaded, sk.PRESETS[preset], "cpu", arithmetic)
     wanted = sk.animate(picture, plain, height=64, width=112, progress=False, **settings)
     for _ in range(2):
         clip = sk.animate(picture, offloaded, height=64, width=112, progress=False, **settings)

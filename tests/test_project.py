@@ -98,7 +98,9 @@ def test_the_readmes_tables_are_those_of_the_package():
         assert model.bundled or f"huggingface.co/{model.repo})" in README
     for preset in sk.PRESETS.values():
         figure = f"{preset.peak_gib:g} GiB" if preset.peak_gib else ""
-        assert re.search(rf"\| `{preset.name}` \| .* \| {figure} ?\|", README), preset.name
+        stock = f"{preset.stock.peak_gib:g} GiB" if preset.stock and figure else ""
+        row = rf"\| `{preset.name}` \| .* \| {figure} ?\| {stock}"
+        assert re.search(row, README), preset.name
 
 
 def test_the_readmes_figures_are_those_that_were_measured():
