@@ -58,6 +58,10 @@ _MODULE_OF = {
     "Aim": "aiming",
     "loop": "loops",
     "cinemagraph": "cinemagraphs",
+    "plan": "planning",
+    "Plan": "plans",
+    "GPUS": "gpus",
+    "Gpu": "gpus",
     "rerun": "recipes",
     "Rerun": "recipes",
     "doctor": "health",
@@ -83,6 +87,8 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .drawings import Drawing as Drawing
     from .films import animate_prompt as animate_prompt
     from .framing import show_fit as show_fit
+    from .gpus import GPUS as GPUS
+    from .gpus import Gpu as Gpu
     from .health import Report as Report
     from .health import doctor as doctor
     from .images import fit as fit
@@ -104,6 +110,8 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .pictures import draw as draw
     from .pipelines import load as load
     from .pipelines import unload as unload
+    from .planning import plan as plan
+    from .plans import Plan as Plan
     from .prompts import PROMPT_MODELS as PROMPT_MODELS
     from .prompts import PromptModel as PromptModel
     from .prompts import licence as licence

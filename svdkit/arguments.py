@@ -10,10 +10,11 @@ from . import __version__
 from .memory import PRESETS
 from .models import MODELS
 from .paths import as_path
+from .qualities import QUALITIES
 from .settings import GUIDANCE_SHAPES, LIMITS, Settings
 from .video import ENCODERS
 
-COMMANDS = ("demo", "animate", "sweep", "rerun", "doctor", "models")
+COMMANDS = ("demo", "animate", "sweep", "rerun", "doctor", "models", "plan", "bench")
 
 
 def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argparse.ArgumentParser:
@@ -55,6 +56,7 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argpa
         help="what a crop keeps in view, as fractions",
     )
     command.add_argument("--guidance", default="linear", choices=GUIDANCE_SHAPES)
+    command.add_argument("--quality", default="exact", choices=QUALITIES)
     command.add_argument("--overwrite", action="store_true", help="replace files of others too")
     _add_settings(command, lambda kind: {"type": kind, "metavar": kind.__name__.upper()})
     command.set_defaults(run=commands["animate"])
@@ -92,6 +94,41 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argpa
     command = added.add_parser("doctor", help="say what is right and wrong with this machine")
     command.set_defaults(run=commands["doctor"])
 
+    command = added.add_parser("plan", help="say what fits which GPU, and how fast; no download")
+    command.add_argument("model", nargs="?", default="svd-xt", metavar="MODEL")
+    command.add_argument("--gpu", help="T4, 'RTX 4090', '8 GB', …; by default the one that is here")
+    command.add_argument("--frames", type=int, dest="num_frames", metavar="N")
+    command.add_argument("--size", type=_size, default=(None, None), metavar="HEIGHTxWIDTH")
+    command.add_argument("--steps", type=int, dest="num_inference_steps", metavar="N")
+    command.add_argument("--arithmetic", default="lean", help="lean or stock")
+    command.set_defaults(run=commands["plan"])
+
+    command = added.add_parser(
+        "bench", help="measure stock against lean: how fast this machine is, and what it takes"
+    )
+    command.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help=f"{', '.join(MODELS)}, …; by default svd-xt with random weights, or tiny on a CPU",
+    )
+    command.add_argument("--memory", default="auto", help=f"auto, {', '.join(PRESETS)}")
+    command.add_argument("--device", help="cuda, cuda:1, mps or cpu; by default the best there is")
+    command.add_argument("--dtype", help="float16, bfloat16 or float32; by default the device's")
+    command.add_argument("--weights", choices=["random"], help="random ones need no download")
+    command.add_argument(
+        "--steps", type=int, dest="num_inference_steps", metavar="N", help="of the whole clip"
+    )
+    command.add_argument("--frames", type=int, dest="num_frames", metavar="N")
+    command.add_argument(
+        "--size", type=_size, default=(None, None), metavar="HEIGHTxWIDTH", help="like 576x1024"
+    )
+    command.add_argument("--repeats", type=int, default=3, metavar="N", help="timed runs of each")
+    command.add_argument("--clip", action="store_true", help="time whole clips, with all steps")
+    command.add_argument("-o", "--out", type=_path, help="a JSON file to write the figures to")
+    command.add_argument("--overwrite", action="store_true", help="replace files of others too")
+    command.set_defaults(run=commands["bench"])
+
     command = added.add_parser("models", help="list the models, and what one may do with them")
     command.set_defaults(run=commands["models"])
     return top
@@ -122,6 +159,16 @@ def _path(text: str) -> Path:
         return as_path(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        height, width = map(int, text.replace("×", "x").split("x"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; give HEIGHTxWIDTH like 576x1024"
+        ) from error
+    return height, width
 
 
 def _point(text: str) -> tuple[float, float]:

@@ -1,18 +1,17 @@
-"""svdkit demo | animate | sweep | rerun | models | doctor: a thin door to the functions."""
+"""svdkit demo | animate | sweep | rerun | models | plan | bench | doctor: a thin door."""
 
 import argparse
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import __version__
 from .albums import pictures_in
 from .arguments import parser
+from .demonstration import demo
 from .layouts import in_words, named, varying
 from .models import MODELS
 from .paths import as_path, shown
@@ -22,8 +21,6 @@ from .storage import Bundle
 from .tables import checked_measures
 from .video import ENCODERS, check_format
 from .web import is_address, shown_address
-
-MADE_BY = "made by svdkit"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,46 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def demo(options: argparse.Namespace) -> int:
-    """Animate the sample picture with tiny, and show where the result is."""
-    from PIL.PngImagePlugin import PngInfo
-
-    from . import animate, load, sample_image, show_frames
-
-    start = time.perf_counter()
-    print("svdkit demo: the sample picture, animated by the model that comes with svdkit.")
-    video, sheet = options.out / "demo.mp4", options.out / "demo.png"
-    if options.out.suffix.lower() in ENCODERS:
-        raise ValueError(f"{shown(options.out)!r} is named like a video; --out takes a folder.")
-    Bundle(video).check_free()
-    if sheet.is_dir() or (sheet.exists() and MADE_BY.encode() not in sheet.read_bytes()):
-        raise FileExistsError(f"{shown(sheet)!r} is there already; name a folder with --out.")
-    pipeline = load("tiny")
-    clip = animate(sample_image(), pipeline, seed=options.seed)
-    clip.save(video)
-    mark = PngInfo()
-    mark.add_text("Software", f"{MADE_BY} {__version__}")
-    show_frames(clip).save(sheet, pnginfo=mark)
-    seconds = time.perf_counter() - start
-    settings = clip.recipe["request"]["settings"]
-    print(
-        f"\n{clip!r}\n"
-        f"  video          {shown(video.resolve())}\n"
-        f"  contact sheet  {shown(sheet.resolve())}\n"
-        f"  recipe         {shown(video.resolve())}.json\n"
-        f"Made in {seconds:.1f} s on {clip.recipe['outcome']['device']}: "
-        f"{settings['num_inference_steps']} steps, motion bucket {settings['motion_bucket_id']}, "
-        f"seed {clip.recipe['request']['seed']}.\n"
-        f"{MODELS['tiny'].name}: {MODELS['tiny'].notes}\n\n"
-        "Next:\n"
-        "  svdkit animate YOUR.jpg -o clip.mp4 --model tiny        the same with your picture\n"
-        "  svdkit animate YOUR.jpg -o clip.mp4 --model svd-xt      the real model, on a GPU\n"
-        "  svdkit models                                           which models there are\n"
-        "  jupyter lab notebooks                                   the lessons, from a clone"
-    )
-    return 0
-
-
 def animate_pictures(options: argparse.Namespace) -> int:
     """Animate pictures, and folders of them; one that fails does not stop the others."""
     from . import animate
@@ -97,7 +54,7 @@ def animate_pictures(options: argparse.Namespace) -> int:
     from .pipelines import load_for
 
     settings = {name: getattr(options, name) for name in LIMITS}
-    settings["guidance"] = options.guidance
+    settings |= {"guidance": options.guidance, "quality": options.quality}
     # what is wrong is told now, and not after a download or ten minutes of work
     check_request(settings, seed=options.seed, how=options.how, focus=options.focus)
     pictures = _pictures(options.images)
@@ -202,6 +159,37 @@ def examine(options: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def plan_clip(options: argparse.Namespace) -> int:
+    """Say what fits a GPU and how long it takes; the exit code is 1 where nothing fits."""
+    from . import plan
+
+    height, width = options.size
+    names = ("gpu", "num_frames", "num_inference_steps", "arithmetic")
+    chosen = {name: getattr(options, name) for name in names}
+    planned = plan(options.model, **chosen, height=height, width=width)
+    print(planned)
+    return 0 if planned.best else 1
+
+
+def compare_arithmetics(options: argparse.Namespace) -> int:
+    """Measure stock against lean; what is measured on a GPU is kept for plans."""
+    from .bench import measure
+    from .comparisons import check_free
+
+    if options.out:
+        check_free(options.out, overwrite=options.overwrite)
+    how = ("memory", "device", "dtype", "weights", "repeats", "clip", "num_inference_steps")
+    chosen = {name: getattr(options, name) for name in (*how, "num_frames")}
+    height, width = options.size
+    measured = measure(options.model, **chosen, height=height, width=width)
+    print(measured)
+    if options.out:
+        print(f"→ {shown(measured.save(options.out, overwrite=options.overwrite))}")
+    if measured.on_gpu:
+        print(f"Kept for svdkit plan: {shown(measured.keep())}")
+    return 0 if measured.rows else 1
+
+
 def list_models(options: argparse.Namespace) -> int:
     """Print the table of models."""
     rows = [("name", "frames", "size", "licence", "lives at", "notes")]
@@ -268,4 +256,6 @@ COMMANDS = {
     "rerun": rerun_clip,
     "doctor": examine,
     "models": list_models,
+    "plan": plan_clip,
+    "bench": compare_arithmetics,
 }

@@ -93,8 +93,7 @@ def _offload_layers(pipeline: "StableVideoDiffusionPipeline", device: str) -> No
             part,
             onload_device=torch.device(device),
             offload_device=torch.device("cpu"),
-            offload_type="leaf_level",
-            use_stream=device.startswith("cuda"),
+            offload_type="leaf_level",  # without streams: they expect the same layers at each step
         )
     # the VAE is small, and turns to fp32 and back while it encodes: hooks would lose its weights
     pipeline.vae.to(device)
@@ -154,6 +153,14 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 _all_on_device,
                 keeps="none",
             ),
+            Preset(
+                "cpu_in_slices",
+                "As cpu, and the work in slices, with and without guidance in turn: less RAM.",
+                _all_on_device,
+                keeps="none",
+                knobs=Knobs(slice_mib=64, guidance="in_turn", decode="recompute"),
+                stock=None,
+            ),
         )
     }
 )
@@ -175,9 +182,10 @@ def place(
             lean.apply(pipeline)
             lean.set_knobs(pipeline, preset.knobs)
         elif preset.stock is None:
+            others = [name for name, other in PRESETS.items() if other.stock]
             raise ValueError(
-                f"memory={preset.name!r} needs arithmetic='lean': with arithmetic='stock' try "
-                f"memory={list(PRESETS)[list(PRESETS).index(preset.name) + 1]!r}."
+                f"memory={preset.name!r} needs arithmetic='lean': with arithmetic='stock' there "
+                f"are {', '.join(others)}."
             )
         elif preset.stock.slices_wide_layers:
             pipeline.unet.enable_forward_chunking()
@@ -209,12 +217,12 @@ def checked_memory(memory: str, device: str) -> str:
             f"{did_you_mean(memory, PRESETS)}"
         )
     on_cpu = device == "cpu"
-    if memory != "auto" and on_cpu != (memory == "cpu"):
+    if memory != "auto" and on_cpu != (PRESETS[memory].keeps == "none"):
         why = "there is no GPU to share with" if on_cpu else "that preset leaves the GPU idle"
         raise ValueError(
             f"memory={memory!r} and device={device!r} exclude each other: {why}. Use memory='auto'."
         )
-    return "cpu" if on_cpu else memory
+    return "cpu" if on_cpu and memory == "auto" else memory
 
 
 def preset_for(
@@ -254,10 +262,13 @@ def fastest_preset(free_gib: float, arithmetic: str = "lean") -> Preset:
 
 
 def smaller_than(preset: Preset | None) -> list[str]:
-    """List the presets that need less GPU memory than one; none where it uses no GPU.
+    """List the presets that need less memory than one, of those that use the GPU as it does.
 
     >>> smaller_than(PRESETS["offload_and_stream"])
     ['offload_in_turn', 'offload_layers']
     """
-    names = list(PRESETS)
-    return names[names.index(preset.name) + 1 : -1] if preset and preset.peak_gib else []
+    if preset is None:
+        return []
+    on_gpu = preset.keeps != "none"
+    names = [name for name, other in PRESETS.items() if (other.keeps != "none") == on_gpu]
+    return names[names.index(preset.name) + 1 :]

@@ -26,6 +26,9 @@ class Origin:
     """Where its weights are from: hub, folder, bundled, random or unknown."""
     revision: str | None = None
     preset: Preset | None = None
+    before: tuple[str, ...] = ()
+    """The presets that it had before, with which memory ran out."""
+    compiled: bool = False
 
 
 def remember(pipeline: "StableVideoDiffusionPipeline", origin: Origin) -> None:

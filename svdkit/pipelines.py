@@ -3,13 +3,16 @@
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import lean
 from .addresses import address_of, auto, find
 from .architectures import build
 from .assembly import gather, read
+from .checkpoints import is_for
+from .compiling import compile_unet
 from .devices import pick_device, pick_dtype
-from .memory import PRESETS, Preset, checked_arithmetic, checked_memory, place, preset_for
+from .memory import Preset, checked_arithmetic, checked_memory, place, preset_for
 from .models import MODELS, Model
 from .origins import Origin, remember
 from .prompts import PromptModel
@@ -24,6 +27,7 @@ from .residence import (
     who_left,
 )
 from .room import NotEnoughMemory, is_out_of_memory
+from .rungs import rung_below, take_off
 from .upstream import without_bars
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ def load(
     dtype: "str | torch.dtype | None" = None,
     weights: str | None = None,
     arithmetic: str = "lean",
+    compile: bool = False,
 ) -> "DiffusionPipeline":
     """Load a ready pipeline by a name of MODELS, a hub address, or a folder in diffusers' layout.
 
@@ -50,6 +55,8 @@ def load(
     `weights="random"` builds a model of MODELS at full size with no download, to measure time and
     memory. Stable Video Diffusion calculates in svdkit's lean way: the same mathematics in less
     memory and time, rounded otherwise in the last digits; `arithmetic="stock"` is diffusers' own.
+    `compile=True` lets torch compile its UNet: the first clip of each size takes minutes longer,
+    those after it are faster.
 
     >>> load("tiny", device="cpu") is load("tiny", device="cpu")
     True
@@ -62,6 +69,7 @@ def load(
         dtype=dtype,
         weights=weights,
         arithmetic=arithmetic,
+        compile=compile,
     )
 
 
@@ -74,6 +82,7 @@ def load_for(
     dtype: "str | torch.dtype | None" = None,
     weights: str | None = None,
     arithmetic: str = "lean",
+    compile: bool = False,
 ) -> "DiffusionPipeline":
     """Load a pipeline that is good for a verb: "animate", "draw" or "animate_prompt".
 
@@ -89,8 +98,9 @@ def load_for(
         raise ValueError(f"weights is {weights!r}; it is None (the trained ones) or 'random'.")
     checked_arithmetic(arithmetic)
     dtype = pick_dtype(dtype, device)
+    asked = Asked(memory, device, dtype, weights, arithmetic, compile)
     with moving:
-        return _loaded(verb, name, memory, device, dtype, weights, arithmetic)
+        return _loaded(verb, name, asked)
 
 
 def unload() -> None:
@@ -101,16 +111,23 @@ def unload() -> None:
     leave_all()
 
 
-def _loaded(
-    verb: str | None,
-    name: Any,
-    memory: str,
-    device: str,
-    dtype: "torch.dtype",
-    weights: str | None,
-    arithmetic: str,
-) -> "DiffusionPipeline":
-    asked = (memory, device, dtype, weights, arithmetic)
+class Asked(NamedTuple):
+    """All that shapes a pipeline, besides its model.
+
+    >>> Asked("auto", "cpu", None, None, "lean", False).device
+    'cpu'
+    """
+
+    memory: str
+    device: str
+    dtype: "torch.dtype | None"
+    weights: str | None
+    arithmetic: str
+    compile: bool
+
+
+def _loaded(verb: str | None, name: Any, asked: Asked) -> "DiffusionPipeline":
+    memory, device, dtype, weights, arithmetic, compiles = asked
     if isinstance(name, str):
         name = address_of(name)
     if name == "auto":
@@ -141,7 +158,11 @@ def _loaded(
         # a GPU draws its numbers quicker, and others; those of tiny are the same everywhere
         straight = preset.name == "all_on_gpu" and not small
         pipeline = build(row, dtype=dtype, device=device if straight else "cpu")
-    _place(pipeline, preset, device, arithmetic)
+    if arithmetic == "lean" and is_for("animate", pipeline):
+        lean.apply(pipeline)
+    if compiles:
+        compile_unet(pipeline, preset)
+    preset = _placed(pipeline, preset, asked)
     move_in(device, Resident(what, asked, pipeline))
     origin = Origin(
         name=row.name if row else folder.name if folder else str(name),
@@ -149,6 +170,7 @@ def _loaded(
         source="random" if random else "bundled" if small else "folder" if folder else "hub",
         revision=found.revision if found else None,
         preset=preset,
+        compiled=compiles,
     )
     remember(pipeline, origin)
     if found and row and not small:
@@ -156,17 +178,24 @@ def _loaded(
     return pipeline
 
 
-def _place(pipeline: "DiffusionPipeline", preset: Preset, device: str, arithmetic: str) -> None:
-    try:
-        place(pipeline, preset, device, arithmetic)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        names = list(PRESETS)
-        raise NotEnoughMemory(
-            f"The model does not fit on {device} with memory={preset.name!r}; try "
-            f"memory={names[names.index(preset.name) + 1]!r}, or close what else uses the GPU."
-        ) from error
+def _placed(pipeline: "DiffusionPipeline", preset: Preset, asked: Asked) -> Preset:
+    """Put a pipeline where it belongs: with "auto" one rung lower where it does not fit."""
+    while True:
+        try:
+            place(pipeline, preset, asked.device, asked.arithmetic)
+            return preset
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            below = rung_below(preset, asked.device, asked.arithmetic)
+            if below is None or asked.memory != "auto":
+                cure = f"try memory={below.name!r}, or " if below else ""
+                raise NotEnoughMemory(
+                    f"The model does not fit on {asked.device} with memory={preset.name!r}; "
+                    f"{cure}close what else uses its memory."
+                ) from error
+        take_off(pipeline)
+        preset = below
 
 
 def _fingerprint(folder: Path | None) -> tuple | None:

@@ -116,7 +116,9 @@ def outcome_of(pipeline: "StableVideoDiffusionPipeline", frames: np.ndarray) -> 
 
     device = pipeline._execution_device
     on_gpu = device.type == "cuda"
-    preset = origin_of(pipeline).preset
+    origin = origin_of(pipeline)
+    rare = {"memory_ran_out_with": list(origin.before)} if origin.before else {}
+    rare |= {"compiled": True} if origin.compiled else {}
     return {
         "versions": {
             "svdkit": __version__,
@@ -128,7 +130,8 @@ def outcome_of(pipeline: "StableVideoDiffusionPipeline", frames: np.ndarray) -> 
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "memory": preset.name if preset else None,
+        "memory": origin.preset.name if origin.preset else None,
+        **rare,
         "weights": fingerprint_of_weights(pipeline),
         "frames_sha256": sha256_of_frames(frames),
     }

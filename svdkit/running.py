@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .encodings import encode_once
-from .lean import look_anew
+from .lean import is_lean, look_anew, shortened
 from .lending import borrowed
-from .memory import smaller_than
 from .origins import origin_of
 from .previews import Preview, matrix_in, sigmas_at
+from .qualities import QUALITIES
 from .room import NotEnoughMemory, is_out_of_memory
+from .rungs import free_memory, next_rung, shortage, step_down
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -50,11 +51,42 @@ def run(
 ) -> np.ndarray:
     """Animate a fitted picture with settings that are all resolved: uint8 (n, height, width, 3).
 
+    Where memory runs out, a pipeline of `load` goes down the ladder of presets, as long as the clip
+    stays the same.
+
     >>> from svdkit import Settings, load, sample_image
     >>> small = Settings(64, 112, 2, num_inference_steps=1, decode_chunk_size=2)
     >>> run(load("tiny", device="cpu"), sample_image().resize((112, 64)), small, seed=7).shape
     (2, 64, 112, 3)
     """
+    _check_quality(pipeline, settings)
+    while True:
+        try:
+            frames = _frames_of(pipeline, picture, settings, seed, progress, on_step, steering)
+            return _checked_frames(frames, picture, settings, pipeline)
+        except NotEnoughMemory as error:
+            # the frames of the stack that failed hold what should be free by now
+            told = error.with_traceback(None)
+            told.__cause__ = told.__cause__ and told.__cause__.with_traceback(None)
+        free_memory()
+        rung = next_rung(pipeline)
+        if rung is None:
+            raise told
+        if progress:
+            preset = origin_of(pipeline).preset.name
+            print(f"Memory ran out with {preset!r}: going on with {rung.name!r}. {rung.summary}")
+        step_down(pipeline, rung)
+
+
+def _frames_of(
+    pipeline: Any,
+    picture: "Image.Image",
+    settings: Settings,
+    seed: int,
+    progress: bool,
+    on_step: OnStep | None,
+    steering: Steering | None,
+) -> np.ndarray:
     import torch
 
     steering = steering or Steering()
@@ -79,14 +111,19 @@ def run(
 
     look_anew(pipeline)
     around = encode_once(pipeline, steering.around)
-    with borrowed(pipeline, curve, progress, around) as lent:
+    quality = QUALITIES[settings.quality]
+    with (
+        borrowed(pipeline, curve, progress, around) as lent,
+        shortened(pipeline, quality.shortcuts, steps, guided=high > 1),
+    ):
         try:
-            frames = lent(
+            return lent(
                 picture,
                 height=settings.height,
                 width=settings.width,
                 num_frames=settings.num_frames,
                 num_inference_steps=steps,
+                sigmas=quality.sigmas,
                 min_guidance_scale=min(low, high),
                 max_guidance_scale=high,
                 fps=settings.fps,
@@ -99,9 +136,16 @@ def run(
             ).frames[0]
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                raise _not_enough_memory(pipeline, settings) from error
+                raise shortage(pipeline, settings) from error
             raise
-    return _checked_frames(frames, picture, settings, pipeline)
+
+
+def _check_quality(pipeline: Any, settings: Settings) -> None:
+    if not QUALITIES[settings.quality].shortcuts.exact and not is_lean(pipeline):
+        raise ValueError(
+            f"quality={settings.quality!r} takes shortcuts that only lean arithmetic knows. Load "
+            "the model with arithmetic='lean', the default, or leave quality out."
+        )
 
 
 def _checked_frames(
@@ -123,16 +167,3 @@ def _checked_frames(
             stacklevel=4,
         )
     return frames
-
-
-def _not_enough_memory(pipeline: Any, settings: Settings) -> NotEnoughMemory:
-    preset = origin_of(pipeline).preset
-    smaller = smaller_than(preset)
-    cures = [f"load it with memory={smaller[0]!r}"] if smaller else []
-    if settings.decode_chunk_size > 1:
-        cures.append(f"decode_chunk_size={max(1, settings.decode_chunk_size // 2)}")
-    cures.append("fewer frames, or a smaller height and width")
-    return NotEnoughMemory(
-        f"Memory ran out at {settings.num_frames} frames of {settings.height}×{settings.width}"
-        f"{f' with memory={preset.name!r}' if preset else ''}. Try {'; or '.join(cures)}."
-    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from .limits import Limit
 from .models import MODELS, Model, did_you_mean, find_model
+from .qualities import QUALITIES, Quality
 
 GUIDANCE_SHAPES = ("linear", "triangle")
 DIFFUSERS_DEFAULTS = {"num_inference_steps": 25, "min_guidance_scale": 1, "max_guidance_scale": 3}
@@ -63,9 +64,11 @@ class Settings:
     noise_aug_strength: float = 0.02
     """Noise added to the picture: more lets the clip leave it."""
     decode_chunk_size: int | None = None
-    """Frames decoded at a time: fewer need less memory and flicker more."""
+    """Frames decoded at a time; None: all of them, which alone is exact: parts flicker."""
     guidance: str | tuple[float, ...] = "linear"
     """Guidance over the frames: "linear", "triangle", or a number per frame."""
+    quality: str = "exact"
+    """"exact", or less than that for time: "fast" or "draft", of 10 steps of their own."""
 
     def __post_init__(self):
         for name, limit in LIMITS.items():
@@ -78,6 +81,9 @@ class Settings:
                     "a multiple of 64."
                 )
         object.__setattr__(self, "guidance", _checked_guidance(self.guidance))
+        steps = _checked_quality(self.quality).steps
+        if steps:
+            object.__setattr__(self, "num_inference_steps", steps)
         if self.num_frames and not isinstance(self.guidance, str):
             self.curve()  # which counts its numbers
         # diffusers asks the last frame's scale whether to guide at all, then uses every frame's
@@ -103,6 +109,12 @@ class Settings:
                     f"There are: {', '.join(names)}."
                 )
         given = {name: value for name, value in values.items() if value is not None}
+        steps = _checked_quality(given.get("quality", cls.quality)).steps
+        if steps and given.get("num_inference_steps", steps) != steps:
+            raise ValueError(
+                f"num_inference_steps is {given['num_inference_steps']!r}; quality="
+                f"{given['quality']!r} has {steps} steps of its own: leave it out."
+            )
         return cls(**{**(defaults or {}), **given})
 
     def curve(self) -> list[float] | None:
@@ -141,6 +153,15 @@ class Settings:
                 f"There are: {', '.join(MODELS)}."
             )
         return [sentence(self, row) for unusual, sentence in REMARKS if unusual(self, row)]
+
+
+def _checked_quality(quality: Any) -> Quality:
+    if not isinstance(quality, str) or quality not in QUALITIES:
+        raise ValueError(
+            f"quality is {quality!r}; it is one of {', '.join(QUALITIES)}."
+            f"{did_you_mean(quality, QUALITIES)}"
+        )
+    return QUALITIES[quality]
 
 
 def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:

@@ -16,14 +16,15 @@ def report_of(tmp_path, script, *words):
     return json.loads(out.read_text())
 
 
-def test_the_memory_benchmark_writes_what_it_measured(tmp_path):
-    tiny = ["--model", "tiny", "--presets", "cpu", "--steps", "1"]
-    report = report_of(tmp_path, "memory_presets.py", *tiny)
-    (row,) = report["presets"]
-    assert row["fits"]
-    assert row["frames"] == [14, 64, 112]
-    assert row["seconds_a_clip"] > 0
-    assert "memory_presets.py --model tiny" in report["command"]
+def test_the_lean_benchmark_writes_what_it_measured(tmp_path):
+    small = ["--model", "tiny", "--steps", "1", "--parts", "presets"]
+    report = report_of(tmp_path, "lean.py", *small)
+    rows = report["parts"]
+    assert set(rows) == {"presets cpu lean", "presets cpu_in_slices lean", "presets cpu stock"}
+    for row in rows.values():  # its seconds are those of a clip of all steps
+        assert row["steps_run"] == 1
+        assert row["seconds"] > row["steps"] * row["stages"]["first_step"]["median_seconds"]
+    assert "lean.py --model tiny" in report["command"]
 
 
 def test_the_sweep_benchmark_compares_both_in_one_run(tmp_path):

@@ -238,7 +238,7 @@ def test_auto_takes_the_fastest_preset_that_fits(free_gib, lean, stock):
 
 
 def test_what_stock_arithmetic_cannot_do_is_refused():
-    with pytest.raises(ValueError, match=r"needs arithmetic='lean'.*'offload_layers'"):
+    with pytest.raises(ValueError, match=r"needs arithmetic='lean'.*offload_layers, cpu"):
         place(build(sk.MODELS["tiny"]), sk.PRESETS["offload_in_turn"], "cpu", "stock")
     with pytest.raises(ValueError, match="arithmetic is 'leen'"):
         sk.load("tiny", arithmetic="leen")

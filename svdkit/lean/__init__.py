@@ -12,16 +12,23 @@ What is rewritten, and where:
 - all of it in slices that bound the working memory (`slices.py`)
 - all frames decoded as one clip, frame by frame and slab by slab (`decoder.py`, `stacks.py`)
 - guidance in turn instead of as a batch, constants once per picture (`unet.py`)
+
+What is not exact, and only done when asked for, is in `shortcuts.py`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .knobs import Knobs
+from .knobs import Knobs, Shortcuts
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Knobs", "apply", "is_lean", "knobs_of", "look_anew", "restore", "set_knobs"]
+__all__ = [
+    *("Knobs", "Shortcuts", "apply", "is_lean", "knobs_of", "look_anew", "restore", "set_knobs"),
+    "shortened",
+]
 
 
 def apply(pipeline: Any) -> None:
@@ -103,6 +110,30 @@ def knobs_of(pipeline: Any) -> Knobs:
     'store'
     """
     return pipeline.unet.knobs
+
+
+@contextmanager
+def shortened(pipeline: Any, shortcuts: Shortcuts, steps: int, guided: bool) -> Iterator[None]:
+    """Let a lean pipeline take shortcuts during one run of so many steps.
+
+    `guided` says whether its batches hold an unconditional half.
+
+    >>> from svdkit import load
+    >>> pipeline = load("tiny", device="cpu")
+    >>> with shortened(pipeline, Shortcuts(reuse=3), steps=10, guided=True):
+    ...     pipeline.unet.run.videos(2)
+    slice(0, 2, None)
+    """
+    if shortcuts.exact:
+        yield
+        return
+    from .shortcuts import Shortened
+
+    pipeline.unet.run = Shortened(shortcuts, steps, guided)
+    try:
+        yield
+    finally:
+        pipeline.unet.run = None
 
 
 def _parts(pipeline: Any) -> "list[torch.nn.Module]":

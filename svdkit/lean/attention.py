@@ -1,5 +1,6 @@
 """The transformer of space and time: in slices, along time without copies, one token a constant."""
 
+import threading
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,6 @@ from diffusers.models.transformers.transformer_temporal import TransformerSpatio
 from torch import nn
 from torch.nn import functional
 
-from .knobs import Knobs
 from .parked import as_many
 from .slices import slices
 
@@ -33,6 +33,16 @@ class Known(NamedTuple):
             [constant[videos] for constant in self.temporal],
             self.places,
         )
+
+
+class Knowing(threading.local):
+    """What the transformers of a UNet at work know, by their ids; in each thread its own."""
+
+    def __init__(self):
+        self.known: dict[int, Known] = {}
+
+
+knowing = Knowing()
 
 
 class SpatialBlock(BasicTransformerBlock):
@@ -95,11 +105,21 @@ class Transformer(TransformerSpatioTemporalModel):
                 hidden_states, encoder_hidden_states, image_only_indicator, return_dict
             )
         frames = image_only_indicator.shape[-1]
-        known = self.known
+        known = knowing.known.get(id(self))
         if known is None:
             known = self.look_at(encoder_hidden_states[::frames], frames)
-        out = self._through(hidden_states, frames, known, self.knobs)
+        out = self._through(hidden_states, frames, known)
         return Transformer2DModelOutput(sample=out) if return_dict else (out,)
+
+    def is_usual(self) -> bool:
+        """Whether nobody has changed how it attends; someone's own is to see all there is."""
+        blocks = (*self.transformer_blocks, *self.temporal_transformer_blocks)
+        return all(_is_usual(block.attn1) for block in blocks)
+
+    def parked(self) -> list[nn.Module]:
+        """List the modules that `look_at` asks."""
+        blocks = (*self.transformer_blocks, *self.temporal_transformer_blocks)
+        return [*(block.attn2 for block in blocks), self.time_pos_embed]
 
     def look_at(self, picture: torch.Tensor, frames: int) -> Known:
         """Work out what stays the same for a picture's tokens, (videos, 1, channels)."""
@@ -115,22 +135,17 @@ class Transformer(TransformerSpatioTemporalModel):
             self.time_pos_embed(places)[None, :, None, :],
         )
 
-    def _through(
-        self, images: torch.Tensor, frames: int, known: Known, knobs: Knobs
-    ) -> torch.Tensor:
+    def _through(self, images: torch.Tensor, frames: int, known: Known) -> torch.Tensor:
         count, _, height, width = images.shape
         videos, positions = count // frames, height * width
         # the widest thing there is: the feed-forward's two halves of four times the channels each
         token_bytes = 12 * self.inner_dim * images.element_size()
-        by_frame = list(slices(count, token_bytes * positions, knobs.slice_mib))
-        by_position = list(
-            slices(
-                positions,
-                token_bytes * count,
-                knobs.slice_mib,
-                most=max(1, MOST_HEADS // self.num_attention_heads),
-            )
-        )
+        slice_mib = most = None
+        if self.is_usual():
+            slice_mib = self.knobs.slice_mib
+            most = max(1, MOST_HEADS // self.num_attention_heads)
+        by_frame = list(slices(count, token_bytes * positions, slice_mib))
+        by_position = list(slices(positions, token_bytes * count, slice_mib, most))
         tokens = images.new_empty(count, positions, self.inner_dim)
         for some in by_frame:
             normed = self.norm(images[some]).flatten(2).transpose(1, 2)
@@ -138,14 +153,14 @@ class Transformer(TransformerSpatioTemporalModel):
             del normed
         spatial = [constant.repeat_interleave(frames, 0) for constant in known.spatial]
         stacked = tokens.view(videos, frames, positions, -1)
-        share = self.time_mixer().to(tokens.dtype)
+        share, places = self.time_mixer().to(tokens.dtype), known.places.to(tokens.dtype)
         layers = zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True)
         for layer, (spatial_block, temporal_block) in enumerate(layers):
             for some in by_frame:
                 spatial_block.change(tokens[some], spatial[layer][some])
             for some in by_position:
                 still = stacked[:, :, some]
-                moved = still + known.places
+                moved = still + places
                 temporal_block.change(moved, known.temporal[layer])
                 still.lerp_(moved, share)
                 del moved

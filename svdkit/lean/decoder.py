@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from .stacks import Frames, InRam, OnDevice
-from .temporal import along_time, combined, moments_of
+from .temporal import TemporalConv, along_time, combined, is_ours, moments_of
 
 SLAB_MIB = 256
 
@@ -26,8 +26,12 @@ class Decoder(TemporalDecoder):
         self, sample: torch.Tensor, image_only_indicator: torch.Tensor, num_frames: int = 1
     ) -> torch.Tensor:
         """Decode videos of `num_frames` latents each."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not self._is_ours():
             return super().forward(sample, image_only_indicator, num_frames)
+        if len(sample) % num_frames:
+            raise ValueError(
+                f"{len(sample)} latents are no whole number of videos of {num_frames} frames each."
+            )
         videos = [self._decoded(latents) for latents in sample.split(num_frames)]
         return videos[0] if len(videos) == 1 else torch.cat(videos)
 
@@ -46,6 +50,11 @@ class Decoder(TemporalDecoder):
                 pictures = picture.new_zeros(frames.count + 2, *picture.shape[1:])
             pictures[index + 1] = picture[0]
         return self.time_conv_out(pictures.flatten(2)).view_as(pictures[1:-1])
+
+    def _is_ours(self) -> bool:
+        """Whether no adapter changes a convolution along time."""
+        last = isinstance(self.time_conv_out, TemporalConv)
+        return last and all(is_ours(block) for _, block in self._blocks())
 
     def _blocks(self) -> Iterator[tuple[nn.Module | None, nn.Module]]:
         """List the residual blocks in order, each with what comes before its spatial half."""

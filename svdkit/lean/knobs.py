@@ -31,3 +31,28 @@ class Knobs:
             raise ValueError(
                 f"slice_mib is {self.slice_mib!r}; it is a whole number from 1, or None."
             )
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """What a run leaves out to be faster; the clip is another one, more or less.
+
+    >>> Shortcuts()
+    Shortcuts(reuse=1, depth=0, guided=1.0)
+    """
+
+    reuse: int = 1
+    """Every so many steps the whole UNet runs; those between reuse its deep features."""
+    depth: int = 0
+    """How many pairs of layers of its first block run at each step, besides its last ones."""
+    guided: float = 1.0
+    """The share of the steps that have an unconditional pass."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left out.
+
+        >>> Shortcuts(guided=0.5).exact
+        False
+        """
+        return self.reuse == 1 and self.guided >= 1

@@ -19,7 +19,9 @@ class Parked:
         """Do to all weights what `.to()`, `.half()` and the like do, on the device they are on."""
 
         def in_place(weight: torch.Tensor) -> torch.Tensor:
-            return weight.to(fn(torch.empty(0, dtype=weight.dtype)).dtype)
+            dtype = fn(torch.empty(0, dtype=weight.dtype)).dtype
+            # some offloading had put it on the GPU
+            return weight.to(dtype) if weight.is_meta else weight.to("cpu", dtype)
 
         return super()._apply(in_place, recurse)
 
@@ -46,6 +48,12 @@ class OneTokenAttention(Parked, Attention):
                 f"Lean arithmetic rests on one image token, as SVD has; here are {count}. "
                 "Load the model with arithmetic='stock'."
             )
+        if not type(self.processor).__module__.startswith("diffusers."):
+            raise ValueError(
+                "Lean arithmetic does without cross-attention's queries, and so without the "
+                f"attention processor {type(self.processor).__name__}. Set it on attn1 alone, or "
+                "load the model with arithmetic='stock'."
+            )
         values = through(self.to_v, encoder_hidden_states)
         return through(self.to_out[0], as_many(values))[: len(values)]
 
@@ -58,6 +66,21 @@ class ParkedEmbedding(Parked, TimestepEmbedding):
         return through(self.linear_2, self.act(through(self.linear_1, sample)))
 
 
+def state_of(parked: nn.Module) -> list[Any]:
+    """Tell one state of a module's weights, and of adapters around them, from another."""
+    told: list[Any] = [(id(weight), _version_of(weight)) for weight in parked.parameters()]
+    for layer in parked.modules():
+        if hasattr(layer, "merged_adapters"):  # peft's
+            told += [layer.disable_adapters, *layer.active_adapters, *layer.merged_adapters]
+            told += layer.scaling.items()
+    return told
+
+
+def _version_of(weight: torch.Tensor) -> int:
+    """Give torch's count of the changes in place; what inference mode made has none."""
+    return 0 if weight.is_inference() else weight._version
+
+
 def as_many(rows: torch.Tensor) -> torch.Tensor:
     """Repeat rows until they are many, as stock has them: BLAS rounds few rows otherwise."""
     return rows.repeat(math.ceil(MANY / len(rows)), 1, 1)
@@ -65,9 +88,10 @@ def as_many(rows: torch.Tensor) -> torch.Tensor:
 
 def through(layer: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     """Apply a linear layer to a few rows: its weights come to them for a moment, if need be."""
-    if "forward" in vars(layer):  # offloading brings the weights itself
-        return layer(rows)
-    if type(layer) is not nn.Linear:  # an adapter is around it: the rows go where its weights are
-        return layer(rows.to(next(layer.parameters()).device)).to(rows)
+    if type(layer) is not nn.Linear or "forward" in vars(layer):
+        # an adapter is around it, or what casts or brings its weights: the rows go to the weights,
+        # or wait for those that accelerate puts on meta
+        home = next(layer.parameters()).device
+        return layer(rows if home.type == "meta" else rows.to(home)).to(rows)
     bias = None if layer.bias is None else layer.bias.to(rows)
     return functional.linear(rows, layer.weight.to(rows), bias)

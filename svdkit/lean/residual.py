@@ -5,7 +5,7 @@ from diffusers.models.resnet import SpatioTemporalResBlock
 
 from .slices import slices
 from .stacks import views
-from .temporal import along_time, combined, moments_of
+from .temporal import along_time, combined, is_ours, moments_of
 
 
 class ResBlock(SpatioTemporalResBlock):
@@ -18,7 +18,7 @@ class ResBlock(SpatioTemporalResBlock):
         image_only_indicator: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Do as diffusers does, (videos × frames, channels, height, width)."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not is_ours(self):
             return super().forward(hidden_states, temb, image_only_indicator)
         frames = image_only_indicator.shape[-1]
         images = self._within_frames(hidden_states, temb)

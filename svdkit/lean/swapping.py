@@ -24,9 +24,16 @@ from .unet import UNet
 LEAN: dict[type, tuple[type, dict[str, Any]]] = {
     UNet: (
         UNetSpatioTemporalConditionModel,
-        {"knobs": Knobs(), "last_look": None, "compiled": None},
+        {
+            "knobs": Knobs(),
+            "last_look": None,
+            "compiled": None,
+            "run": None,  # one with shortcuts
+            # where a pipeline that is made of the parts of another says to find the class
+            "__module__": UNetSpatioTemporalConditionModel.__module__,
+        },
     ),
-    Transformer: (TransformerSpatioTemporalModel, {"knobs": Knobs(), "known": None}),
+    Transformer: (TransformerSpatioTemporalModel, {"knobs": Knobs()}),
     SpatialBlock: (BasicTransformerBlock, {}),
     TemporalBlock: (TemporalBasicTransformerBlock, {}),
     OneTokenAttention: (Attention, {}),
@@ -41,25 +48,31 @@ LEAN: dict[type, tuple[type, dict[str, Any]]] = {
 
 def make_lean(part: nn.Module) -> None:
     """Give a UNet, or a VAE with a temporal decoder, the lean classes."""
-    for module in list(part.modules()):
-        for target, lean in _wanted(module):
-            if type(target) is LEAN[lean][0]:
-                target.__class__ = lean
-                vars(target).update(LEAN[lean][1])
-                if isinstance(target, Parked):
-                    nn.Module._apply(target, _to_ram)
+    swaps = [
+        (target, lean)
+        for module in part.modules()
+        for target, lean in _wanted(module)
+        if type(target) is LEAN[lean][0]
+    ]
+    _check_unhooked([target for target, _ in swaps])
+    for target, lean in swaps:
+        target.__class__ = lean
+        vars(target).update(LEAN[lean][1])
+        if isinstance(target, Parked):
+            nn.Module._apply(target, _to_ram)
 
 
 def make_stock(part: nn.Module) -> None:
     """Give a UNet or a VAE its stock classes back, and all its weights to its device."""
     device = next(part.parameters()).device
-    for module in list(part.modules()):
-        if type(module) in LEAN:
-            stock, extras = LEAN[type(module)]
-            module.__class__ = stock
-            for name in extras:
-                vars(module).pop(name, None)
-            module.to(device)
+    swapped = [module for module in part.modules() if type(module) in LEAN]
+    _check_unhooked(swapped)
+    for module in swapped:
+        stock, extras = LEAN[type(module)]
+        module.__class__ = stock
+        for name in extras:
+            vars(module).pop(name, None)
+        module.to(device)
 
 
 def _wanted(module: nn.Module) -> list[tuple[nn.Module, type]]:
@@ -81,6 +94,19 @@ def _wanted(module: nn.Module) -> list[tuple[nn.Module, type]]:
         convs = [(half.conv1, TemporalConv), (half.conv2, TemporalConv)]
         return [(module, ResBlock), *norms, *convs, (module.time_mixer, Mixer)]
     return []
+
+
+def _check_unhooked(modules: list[nn.Module]) -> None:
+    """Hooks of offloading, casting and caching go on with the method that they found."""
+    held = [module for module in modules if "forward" in vars(module)]
+    for module in held:
+        if getattr(module.forward, "__func__", None) is not type(module).forward:
+            raise ValueError(
+                f"A hook holds the forward method of a {type(module).__name__}: arithmetic is "
+                "chosen before offloading, casting or caching is switched on. Load the model anew."
+            )
+    for module in held:
+        del module.forward  # what accelerate leaves behind when it is switched off
 
 
 def _to_ram(weight: torch.Tensor) -> torch.Tensor:

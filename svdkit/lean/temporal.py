@@ -15,6 +15,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from .stacks import Slab
 
+FAR = 64  # times the variance: a mean squared that leaves few digits to the variance
+
 
 class Moments(NamedTuple):
     """Mean and variance of groups of channels, in fp32 at least."""
@@ -36,7 +38,11 @@ def moments_of(part: torch.Tensor, groups: int) -> Moments:
     count = grouped.shape[2]
     mean = grouped.sum(2, dtype=torch.float32) / count
     squares = torch.linalg.vector_norm(grouped, dim=2, dtype=torch.float32).square() / count
-    return Moments(mean, (squares - mean.square()).clamp_min(0), part.shape[2])
+    variance = squares - mean.square()
+    # but the difference of two large ones does, far from zero: there rounding is the lesser evil
+    rounded = torch.std(grouped, dim=2, correction=0).float().square()
+    far = mean.square() > FAR * variance
+    return Moments(mean, torch.where(far, rounded, variance), part.shape[2])
 
 
 def combined(parts: list[Moments]) -> Moments:
@@ -94,6 +100,8 @@ class TemporalConv(nn.Conv3d):
         """Convolve a padded slab; or add a share of the result to another slab, in place."""
         if padded.ndim == 5:
             return super().forward(padded)
+        if onto is not None:
+            padded = padded.to(onto.dtype)  # another one under autocast
         frames, channels, positions = padded.shape
         frames -= 2
         shape = (frames, 3 * channels, positions)
@@ -106,7 +114,8 @@ class TemporalConv(nn.Conv3d):
             out = torch.bmm(weights.expand(frames, -1, -1), windows)
             return out.add_(self.bias[:, None])
         # the mixing of spatial and temporal, folded into the product
-        out = onto.baddbmm_((weights * share).expand(frames, -1, -1), windows)
+        weights = (weights * share).to(onto.dtype)
+        out = onto.baddbmm_(weights.expand(frames, -1, -1), windows)
         return out.add_((self.bias * share)[:, None])
 
 
@@ -126,6 +135,12 @@ class Mixer(AlphaBlender):
         if self.merge_strategy != "fixed":
             alpha = torch.sigmoid(alpha)
         return alpha if self.switch_spatial_to_temporal_mix else 1 - alpha
+
+
+def is_ours(block: nn.Module) -> bool:
+    """Whether `along_time` knows a block: an adapter on a convolution is at home in diffusers'."""
+    half = block.temporal_res_block
+    return isinstance(half.conv1, TemporalConv) and isinstance(half.conv2, TemporalConv)
 
 
 def along_time(

@@ -1,12 +1,24 @@
 """The UNet: what stays the same is worked out once per picture, and guidance may go in turn."""
 
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionOutput
 
-from .attention import Transformer
+from .attention import Known, Transformer, knowing
+from .parked import state_of
+
+
+class Look(NamedTuple):
+    """What was worked out for a picture, and from what."""
+
+    picture: torch.Tensor
+    version: Any
+    frames: int
+    state: list[Any]
+    known: list[tuple[Transformer, Known]]
 
 
 class UNet(UNetSpatioTemporalConditionModel):
@@ -27,17 +39,25 @@ class UNet(UNetSpatioTemporalConditionModel):
                 sample, timestep, encoder_hidden_states, added_time_ids, return_dict
             )
         known = self._known_of(encoder_hidden_states, sample.shape[1])
+        usual = all(transformer.is_usual() for transformer, _ in known)
+        count, frames = sample.shape[:2]
+        wanted = self.run.videos(count) if self.run else slice(0, count)
         made = []
-        for videos in self._turns(len(sample)):
-            for transformer, constants in known:
-                transformer.known = constants.of(videos)
-            time = timestep
-            if torch.is_tensor(timestep) and timestep.numel() > 1:
-                time = timestep[videos]
-            some = (encoder_hidden_states[videos], added_time_ids[videos])
-            made.append(denoise(sample[videos], time, *some, return_dict=False)[0])
-        for transformer, _ in known:
-            transformer.known = None
+        try:
+            for videos in self._turns(wanted) if usual else [wanted]:
+                knowing.known = {id(each): constants.of(videos) for each, constants in known}
+                time = timestep
+                if torch.is_tensor(timestep) and timestep.numel() > 1:
+                    time = timestep[videos]
+                some = (encoder_hidden_states[videos], added_time_ids[videos])
+                with self.run.around(self, videos, frames) if self.run else nullcontext():
+                    made.append(denoise(sample[videos], time, *some, return_dict=False)[0])
+        finally:
+            knowing.known = {}
+        if wanted.start:  # unconditional noise that equals the conditional one guides nothing
+            made *= 2
+        if self.run:
+            self.run.step += 1
         out = made[0] if len(made) == 1 else torch.cat(made)
         return UNetSpatioTemporalConditionOutput(sample=out) if return_dict else (out,)
 
@@ -48,25 +68,38 @@ class UNet(UNetSpatioTemporalConditionModel):
             "Knobs(slice_mib=64)) of svdkit.lean, or load with memory='offload_and_stream'."
         )
 
-    def _turns(self, count: int) -> list[slice]:
+    def _turns(self, wanted: slice) -> list[slice]:
         if self.knobs.guidance == "batch":
-            return [slice(0, count)]
-        return [slice(index, index + 1) for index in range(count)]
+            return [wanted]
+        return [slice(index, index + 1) for index in range(wanted.start, wanted.stop)]
 
+    @torch.compiler.disable
     def _known_of(self, picture: torch.Tensor, frames: int) -> list:
         """Recall what stays the same for a picture; the pipeline gives the same tensor each step.
 
         Another tensor is another picture, or another run, before which weights may have changed.
         """
+        # inference mode counts no changes
+        version = picture.tolist() if picture.is_inference() else picture._version
         last = self.last_look
-        if last is None or last[0] is not picture or last[1:3] != (picture._version, frames):
-            looks = [
-                (module, module.look_at(picture, frames))
-                for module in self.modules()
-                if isinstance(module, Transformer)
-            ]
-            self.last_look = last = (picture, picture._version, frames, looks)
-        return last[3]
+        if (
+            last is not None
+            and last.picture is picture
+            and (last.version, last.frames) == (version, frames)
+            and last.state == _state_of(last.known)
+        ):
+            return last.known
+        known = [
+            (module, module.look_at(picture, frames))
+            for module in self.modules()
+            if isinstance(module, Transformer)
+        ]
+        self.last_look = Look(picture, version, frames, _state_of(known), known)
+        return known
+
+
+def _state_of(known: list[tuple[Transformer, Known]]) -> list[Any]:
+    return [state_of(parked) for transformer, _ in known for parked in transformer.parked()]
 
 
 # diffusers writes the class's name into the config that it saves
