@@ -59,7 +59,7 @@ class Figures:
         means = {name: statistics.mean(seconds) for name, seconds in stages.items() if seconds}
         if stage:
             return means[stage]
-        if "step" not in means and "first_step" in means:  # a run of one step: all are taken to be like it
+        if "step" not in means and "first_step" in means:  # a run of one step stands for all
             means["step"] = means.pop("first_step")
         often = {"step": self.settings.num_inference_steps - ("first_step" in means)}
         return sum(often.get(name, 1) * seconds for name, seconds in means.items())

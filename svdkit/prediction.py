@@ -45,8 +45,6 @@ class Stage:
     times: int = 1
     carried_gib: float = 0.0
     """Weights that cross from RAM to the GPU, or back, in all."""
-    waits: bool = True
-    """Whether the GPU waits for them; else they come while it works."""
 
     def seconds_on(self, gpu: Gpu) -> float | None:
         """Predict its seconds on a card, all times together; None where its speed is not known.
@@ -64,8 +62,7 @@ class Stage:
             often * (max(flops * per_flop, moved * per_byte) + crossed * crossing)
             for (flops, moved, crossed), often in self.count.kernels.items()
         )
-        carrying = self.carried_gib * GIB * crossing
-        return working + carrying if self.waits else max(working, carrying)
+        return working + self.carried_gib * GIB * crossing  # for which the GPU waits
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,8 @@ def predict(
     keeps, steps = preset.keeps, num_inference_steps
     # in turn, each of the two passes brings the layers anew
     in_turn = arithmetic == "lean" and preset.knobs.guidance == "in_turn"
-    stayed, carried = (
-        _stayed(drawn, keeps),
-        _carried(drawn, keeps, steps * (1 + (guided and in_turn))),
-    )
+    passes = steps * (1 + (guided and in_turn))
+    stayed, carried = _stayed(drawn, keeps), _carried(drawn, keeps, passes)
     stages = tuple(
         Stage(
             name,
@@ -160,16 +155,10 @@ def predict(
             dtype=str(drawn.encoder.dtype)[6:] if name == "encode" else dtype,
             times=steps if name == "step" else 1,
             carried_gib=carried[name],
-            waits=keeps != "layer",
         )
         for name, counted in work.items()
     )
     counts = work.values()
-    beside = {
-        # the copies that layers are sent from; what they are copies of goes as the layers come back
-        "layer": drawn.gib["clip"] + drawn.gib["unet"],
-        "none": max(counted.peak_bytes for counted in counts) / GIB,
-    }
     pictures = 2 * 4 * 3 * frames * size[0] * size[1]  # in fp32, and once more as they are changed
     return Prediction(
         preset=preset.name,
@@ -180,7 +169,7 @@ def predict(
         beside_gib=(
             pictures / GIB,
             max(counted.ram_bytes for counted in counts) / GIB,
-            beside.get(keeps, 0.0),
+            max(counted.peak_bytes for counted in counts) / GIB if keeps == "none" else 0.0,
         ),
     )
 
@@ -188,8 +177,7 @@ def predict(
 def _stayed(drawn: Blueprint, keeps: str) -> dict[str, float]:
     """Give the weights on the GPU at each stage."""
     clip, vae, encoder, unet = (drawn.gib[part] for part in ("clip", "vae", "encoder", "unet"))
-    # the layer at work, and the next one, which is fetched meanwhile
-    layers = {part: 2 * gib for part, gib in drawn.layer_gib.items()}
+    layers = drawn.layer_gib
     rows = {
         "all": (clip + vae + unet, clip + encoder + unet, clip + vae + unet, clip + vae + unet),
         # a part leaves when the next in the row of CLIP, UNet and VAE comes: CLIP stays while the
@@ -207,7 +195,7 @@ def _carried(drawn: Blueprint, keeps: str, passes: int) -> dict[str, float]:
     clip, vae, unet = (drawn.gib[part] for part in ("clip", "vae", "unet"))
     rows = {
         "part": (2 * clip, 2 * vae, 2 * unet, 0.0),  # there and back
-        "layer": (clip, 0.0, passes * unet, 0.0),  # each time anew; what leaves is forgotten
+        "layer": (2 * clip, 0.0, 2 * passes * unet, 0.0),  # each time anew
     }
     row = rows.get(keeps, (0.0, 0.0, 0.0, 0.0))
     return dict(zip(("CLIP", "encode", "step", "decode"), row, strict=True))

@@ -114,26 +114,30 @@ class InRam(Frames):
         super().__init__(count, slab_mib)
         self._now: list[_Waiting] = []
         self._next: list[_Waiting] = []
-        self._size: torch.Size | None = None
+        self._shape: torch.Size | None = None
 
     def take(self, index: int) -> torch.Tensor:
-        """Give a frame; it stays in RAM until the whole next stack is there."""
+        """Give a frame; its place in RAM is free for one of the next stack, if it has its shape."""
         pieces = [slab.frame(index) for slab in self._now]
-        return torch.cat(pieces, dim=1).view(1, -1, *self._size)
+        return torch.cat(pieces, dim=1).view(self._shape)
 
     def put(self, index: int, frame: torch.Tensor) -> None:
         """Keep a frame in the slabs of the next stack; the last one makes it the present."""
         if index == 0:
-            self._next = [_Waiting(self.count, frame, where) for where in self._cuts(frame)]
+            same = frame.shape == self._shape
+            self._next = self._now if same else self._made_for(frame)
         flat = frame.view(frame.shape[1], -1)
         for slab in self._next:
             slab.keep(index, flat[:, slab.where])
         if index == self.count - 1:
-            self._now, self._next, self._size = self._next, [], frame.shape[-2:]
+            self._now, self._next, self._shape = self._next, [], frame.shape
 
     def slabs(self) -> list[Slab]:
         """Give the slabs that wait."""
         return list(self._now)
+
+    def _made_for(self, frame: torch.Tensor) -> "list[_Waiting]":
+        return [_Waiting(self.count, frame, where) for where in self._cuts(frame)]
 
 
 class _Waiting(Slab):
@@ -145,7 +149,7 @@ class _Waiting(Slab):
         self.kept = ram(shape, like)
 
     def frame(self, index: int) -> torch.Tensor:
-        return self.kept[index].to(self.device, non_blocking=True)
+        return self.kept[index].to(self.device, non_blocking=True, copy=True)
 
     def keep(self, index: int, numbers: torch.Tensor) -> None:
         self.kept[index].copy_(numbers, non_blocking=True)
