@@ -26,7 +26,7 @@ def pick_device(device: "str | torch.device | None" = None, memory: str = "auto"
     import torch
 
     if device is None:
-        if memory == "cpu":
+        if str(memory).startswith("cpu"):  # the presets that leave a GPU idle
             return "cpu"
         if torch.cuda.is_available():
             return _numbered("cuda")

@@ -24,7 +24,7 @@ class PlannedRow:
     """What a clip takes with one preset.
 
     >>> PlannedRow("all_on_gpu", 10.9, 12.5, True, 134.0, 4.5, "predicted").time
-    '2.2 min'
+    '≥ 2.2 min'
     """
 
     preset: str
@@ -42,17 +42,20 @@ class PlannedRow:
 
     @property
     def time(self) -> str:
-        """The seconds in words; – where it does not fit, or nobody knows.
+        """The seconds in words, the least if predicted; – where it does not fit, or nobody knows.
 
         >>> PlannedRow("all_on_gpu", 32.3, 36.0, False, 134.0, 4.5, "predicted").time
         '–'
         """
         if self.seconds is None or not self.fits:
             return "–"
-        for limit, unit, name in ((1, 1, "s"), (90, 1, "s"), (5400, 60, "min")):
+        if self.seconds < 1:
+            return "< 1 s"
+        least = "≥ " if "predicted" in self.source else ""
+        for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
             if self.seconds < limit:
-                return "< 1 s" if limit == 1 else f"{self.seconds / unit:.{unit // 60}f} {name}"
-        return f"{self.seconds / 3600:.1f} h"
+                return f"{least}{self.seconds / unit:.{unit // 60}f} {name}"
+        return f"{least}{self.seconds / 3600:.1f} h"
 
     def words(self) -> dict[str, str]:
         """Say it in the words of a table.

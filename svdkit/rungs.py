@@ -49,7 +49,8 @@ def step_down(pipeline: Any, preset: Preset) -> None:
     >>> origin_of(pipeline).before
     ('cpu',)
     """
-    origin, device = origin_of(pipeline), str(pipeline._execution_device)
+    origin, device = origin_of(pipeline), pipeline._execution_device
+    device = "cpu" if device.type == "cpu" else str(device)  # which offloading calls cpu:0
     if preset.apply is origin.preset.apply and lean.is_lean(pipeline):
         lean.set_knobs(pipeline, preset.knobs)
     else:

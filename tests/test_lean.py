@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers.hooks import apply_group_offloading
 from diffusers.models.attention_processor import Attention
 from small_models import inputs_of, some_unet, some_vae
 
@@ -219,3 +220,14 @@ def test_lean_knows_torch_and_diffusers_only():
             if isinstance(node, ast.ImportFrom):
                 assert node.level <= 1, path
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_offloading_that_hands_in_copies_changes_nothing():
+    """Its device has a number here, as it may have on a GPU: each layer then gets copies."""
+    draw = Random("copies")
+    unet = some_unet(draw, torch.float32)
+    inputs = in_dtype(inputs_of(unet, draw), torch.float32)
+    lean.apply(parts(unet=unet))
+    wanted = unet(**inputs).sample
+    apply_group_offloading(unet, onload_device=torch.device("cpu:0"), offload_type="leaf_level")
+    assert error(unet(**inputs).sample, wanted.double()) < 1e-6

@@ -21,6 +21,7 @@ RUNS = {
     | {"picture_model": "tiny-sd", "film_model": "tiny-animatediff", "num_inference_steps": 2},
     "04_longer_clips_and_loops": {"model": "tiny", "num_frames": 8, "num_inference_steps": 1}
     | {"times": 2},
+    "05_fit_your_gpu": SMALL | {"num_inference_steps": 1, "final_steps": 2},
     "06_measure_motion": SMALL
     | {"audition_steps": 1, "final_steps": 2, "seeds": [0, 1], "most_clips": 3},
 }

@@ -20,8 +20,8 @@ class Slab(ABC):
         """Give its numbers; whoever asked may change them."""
 
     @abstractmethod
-    def write(self, numbers: torch.Tensor) -> None:
-        """Put changed numbers back."""
+    def write(self, numbers: torch.Tensor, in_place: bool) -> None:
+        """Put changed numbers back; `in_place` says that they are those that were read."""
 
 
 class View(Slab):
@@ -34,8 +34,10 @@ class View(Slab):
         """Give a view."""
         return self.video[:, :, self.where]
 
-    def write(self, numbers: torch.Tensor) -> None:
-        """Nothing need be done."""
+    def write(self, numbers: torch.Tensor, in_place: bool) -> None:
+        """Put changed numbers back, if they are not there already."""
+        if not in_place:
+            self.video[:, :, self.where] = numbers
 
 
 def views(video: torch.Tensor, slice_mib: int | None) -> list[Slab]:
@@ -102,7 +104,7 @@ class _Gathered(Slab):
     def read(self) -> torch.Tensor:
         return torch.stack([frame[:, self.where] for frame in self.flat])
 
-    def write(self, numbers: torch.Tensor) -> None:
+    def write(self, numbers: torch.Tensor, in_place: bool) -> None:
         for frame, changed in zip(self.flat, numbers, strict=True):
             frame[:, self.where] = changed
 
@@ -157,7 +159,7 @@ class _Waiting(Slab):
     def read(self) -> torch.Tensor:
         return self.kept.to(self.device, non_blocking=True, copy=True)
 
-    def write(self, numbers: torch.Tensor) -> None:
+    def write(self, numbers: torch.Tensor, in_place: bool) -> None:
         self.kept.copy_(numbers, non_blocking=True)
 
 
