@@ -133,7 +133,7 @@ def take_off(pipeline: Any) -> None:
                 wrapped = vars(module).get("forward")
                 if getattr(wrapped, "__func__", None) is type(module).forward:
                     del module.forward
-    pipeline.to("cpu")
+    pipeline.to("cpu", silence_dtype_warnings=True)
     free_memory()
 
 

@@ -65,9 +65,10 @@ def run(
             frames = _frames_of(pipeline, picture, settings, seed, progress, on_step, steering)
             return _checked_frames(frames, picture, settings, pipeline)
         except NotEnoughMemory as error:
-            # the frames of the stack that failed hold what should be free by now
-            told = error.with_traceback(None)
-            told.__cause__ = told.__cause__ and told.__cause__.with_traceback(None)
+            told = earlier = error
+            while earlier:  # the frames of the stack that failed hold what should be free by now
+                earlier.__traceback__ = None
+                earlier = earlier.__cause__ or earlier.__context__
         free_memory()
         rung = next_rung(pipeline)
         if rung is None:

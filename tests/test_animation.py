@@ -111,6 +111,7 @@ def test_the_recipe_tells_the_request_and_the_outcome(made):
         "height": 64, "width": 112, "num_frames": 4, "num_inference_steps": 2,
         "min_guidance_scale": 1.0, "max_guidance_scale": 2.0, "fps": 7, "motion_bucket_id": 127,
         "noise_aug_strength": 0.02, "decode_chunk_size": 4, "guidance": "linear",
+        "quality": "exact",
     }  # fmt: skip
     assert outcome["device"] == "cpu"
     assert outcome["threads"] == 1
@@ -249,8 +250,9 @@ def test_running_out_of_memory_says_what_to_try():
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
-    assert "Memory ran out at 100 frames of 1024×1024" in run.stdout, run.stderr
-    assert "decode_chunk_size=50" in run.stdout
+    assert "Memory ran out with 'cpu': going on with 'cpu_in_slices'" in run.stdout, run.stderr
+    assert "Memory ran out at 100 frames of 1024×1024 with memory='cpu_in_slices'" in run.stdout
+    assert "Try fewer frames, or a smaller height and width." in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -354,12 +356,12 @@ def test_an_error_while_trying_again_with_less_is_not_taken_for_the_first():
 
 
 def test_the_cure_for_too_little_memory_is_one_that_can_be_had(picture):
-    """A CPU has no smaller preset; a pipeline from elsewhere has none at all."""
-    from svdkit.running import _not_enough_memory
+    """Where it is told there is no smaller preset left; a pipeline from elsewhere has none."""
+    from svdkit.rungs import shortage
 
     for pipeline in (build(sk.MODELS["tiny"]), sk.load("tiny")):
         settings = sk.Settings(height=64, width=112, num_frames=8, decode_chunk_size=4)
-        told = str(_not_enough_memory(pipeline, settings))
+        told = str(shortage(pipeline, settings))
         assert "memory='" not in told.partition("Try")[2]
         assert "decode_chunk_size=2" in told
 

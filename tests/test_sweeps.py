@@ -129,6 +129,7 @@ def test_what_fails_is_noted_and_the_others_go_on(tiny, tmp_path):
     cells = sk.grid(seed=1, **SMALL | {"num_frames": [4, 3]})
     runs = swept(tmp_path / "kite", cells, pipeline=tiny)
     hook.remove()
+    sk.unload()  # it has gone down the ladder of presets
     assert len(runs) == 1
     (failure,) = runs.failures
     assert failure["num_frames"] == 4
