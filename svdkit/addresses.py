@@ -108,7 +108,7 @@ def best_model(free_gib: float) -> tuple[str, str]:
     """Choose the video model for a CUDA GPU with so much free memory, and say why.
 
     >>> best_model(1.5)
-    ('tiny', 'the GPU has 1.5 GiB free, and svd-xt needs 5.7')
+    ('tiny', 'the GPU has 1.5 GiB free, and svd-xt needs 2.5')
     """
     real, small = AUTO["animate"]
     least = min(preset.needs_gib for preset in PRESETS.values() if preset.peak_gib)

@@ -17,7 +17,7 @@ def compile_unet(pipeline: Any, preset: Preset) -> None:
     >>> from svdkit.models import MODELS
     >>> compile_unet(build(MODELS["tiny"]), PRESETS["offload_layers"])
     Traceback (most recent call last):
-    ValueError: compile=True and memory='offload_layers' exclude each other: ... models, cpu.
+    ValueError: compile=True and memory='offload_layers' exclude each other: slices and layers ...
     """
     import torch
 

@@ -202,7 +202,8 @@ def test_auto_takes_the_real_model_where_it_fits_and_can_be_had(online, checkpoi
     name, why = best_model(16)
     assert name == "svd-xt"
     assert why.endswith("its weights are in the cache")
-    assert best_model(4)[0] == "tiny"
+    assert best_model(4)[0] == "svd-xt"
+    assert best_model(2)[0] == "tiny"
 
 
 def test_a_row_of_models_is_known_by_its_name_with_its_licence_told_once(
