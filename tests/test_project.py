@@ -109,6 +109,19 @@ def test_the_readmes_figures_are_those_that_were_measured():
     told = f"{overhead['median_ratio']:.2f}\n  times as long as the bare pipeline calls"
     assert told in README
     assert overhead["threads"] == 2
+    near = json.loads((results / "lean_tiny_cpu.json").read_text())["parts"]
+    assert f"{near['nearness']['float32']['worst_psnr']:.1f} dB or more" in README
+    seconds = {row["arithmetic"]: row["seconds"] for row in near["stages"]["rows"]}
+    assert "takes {lean:.1f} s instead of {stock:.1f}".format(**seconds) in README
+    medians = json.loads((results / "qualities_tiny_cpu.json").read_text())["medians"]
+    for name in ("fast", "draft"):
+        row = medians[name]
+        told = (
+            f"| {row['psnr']:.1f} and {row['psnr_worst']:.1f} dB | {row['seconds_of_exact']:.2f} |"
+        )
+        assert f"{told} {row['unet_tflop_of_svd_xt_of_exact']:.2f} |" in README
+    plain = medians["10 steps"]
+    assert f"{plain['psnr']:.1f} and {plain['psnr_worst']:.1f} dB from exact" in README
     drawn = json.loads((results / "tiny_sd_evaluation.json").read_text())["figures"]
     shares = [drawn[name] for name in ("background_right", "colour_right", "thing_right")]
     assert shares[0] == 1
