@@ -13,7 +13,7 @@ from .limits import MAX_SEED
 from .matching import sharpness, toned
 from .notes import steps_of
 from .records import request_of
-from .settings import Settings, settings_in
+from .settings import Settings, changed, settings_in
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -50,7 +50,7 @@ def settings_for(clip: Clip, settings: Mapping[str, Any]) -> dict[str, Any]:
         known[name] = int(side)
     if known.get("decode_chunk_size") == known.get("num_frames"):
         known.pop("decode_chunk_size", None)  # all at once, however many there will be
-    return known | given
+    return changed(known, given)
 
 
 def checked_overlap(overlap: Any, clip: Clip, num_frames: int | None) -> int:

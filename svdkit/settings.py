@@ -155,6 +155,22 @@ class Settings:
         return [sentence(self, row) for unusual, sentence in REMARKS if unusual(self, row)]
 
 
+def changed(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Change some settings; another quality brings its own number of steps, or the model's.
+
+    >>> changed({"fps": 7, "num_inference_steps": 25}, {"quality": "fast"})
+    {'fps': 7, 'quality': 'fast'}
+    """
+    before = known.get("quality") or Settings.quality
+    other = (given.get("quality") or before) != before
+    kept = {
+        name: value
+        for name, value in known.items()
+        if not (other and name == "num_inference_steps")
+    }
+    return {**kept, **given}
+
+
 def _checked_quality(quality: Any) -> Quality:
     if not isinstance(quality, str) or quality not in QUALITIES:
         raise ValueError(

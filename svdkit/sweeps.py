@@ -20,6 +20,7 @@ from .models import MODELS
 from .paths import shown
 from .pipelines import load_for
 from .records import identity_of
+from .settings import changed
 from .shelves import Shelf
 from .tables import checked_measures, measure, measured, plotted, table_of, told_apart
 from .workers import animated, check_executor, check_same, jobs_of, make, named_for_all, run_on
@@ -218,7 +219,7 @@ class Sweep:
         wanted = {name: cell.values[name] for name in (*SETTINGS, *FITTING, "seed")}
         if wanted["decode_chunk_size"] == wanted["num_frames"]:
             wanted["decode_chunk_size"] = None  # all at once, however many there will be
-        wanted |= settings
+        wanted = changed(wanted, settings)
         picture = self._shelf.picture(cell.image_sha256) if image is None else image
         check_cells(picture, [wanted])
         pipeline = self._loaded(pipeline)

@@ -333,6 +333,24 @@ def test_an_extension_and_a_cinemagraph_take_a_quality(picture, tmp_path):
         assert sk.rerun(tmp_path / f"{name}.mp4").verdict.startswith("identical")
 
 
+def test_another_quality_brings_its_own_steps(picture, tmp_path):
+    """A draft that is chosen is finished with the steps that are usual, not with ten."""
+    few = {"num_frames": 3, "height": 32, "width": 56, "seed": 1}
+    quiet = {"progress": False}
+    clip = sk.animate(picture, "tiny", num_inference_steps=2, **few, **quiet)
+    longer = sk.extend(clip, "tiny", quality="fast", overlap=1, seed=1, **quiet)
+    assert longer.recipe["steps"][-1]["request"]["settings"]["num_inference_steps"] == 10
+    for first, then, steps in (
+        ({"quality": "draft"}, {"quality": "exact", "num_inference_steps": 2}, 2),
+        ({"num_inference_steps": 2}, {"quality": "fast"}, 10),
+        ({"num_inference_steps": 2}, {"fps": 9}, 2),
+    ):
+        cells = sk.grid(**few, **first)
+        runs = sk.sweep(picture, "tiny", cells, tmp_path / str(then), **quiet)
+        final = runs.finalise(0, **then, **quiet)
+        assert final.recipe["request"]["settings"]["num_inference_steps"] == steps
+
+
 def test_each_step_can_be_watched(picture, clips):
     seen = []
 
