@@ -120,6 +120,9 @@ def test_the_readmes_figures_are_those_that_were_measured():
             f"| {row['psnr']:.1f} and {row['psnr_worst']:.1f} dB | {row['seconds_of_exact']:.2f} |"
         )
         assert f"{told} {row['unet_tflop_of_svd_xt_of_exact']:.2f} |" in README
+    draft = medians["draft"]
+    further = f"{draft['motion_of_exact']:.2f} times in the median"
+    assert f"{further} and {draft['motion_of_exact_to']:.2f} at most" in README
     plain = medians["10 steps"]
     assert f"{plain['psnr']:.1f} and {plain['psnr_worst']:.1f} dB from exact" in README
     drawn = json.loads((results / "tiny_sd_evaluation.json").read_text())["figures"]
