@@ -58,6 +58,8 @@ _MODULE_OF = {
     "Aim": "aiming",
     "loop": "loops",
     "cinemagraph": "cinemagraphs",
+    "panel": "panels",
+    "Panel": "panels",
     "plan": "planning",
     "Plan": "plans",
     "GPUS": "gpus",
@@ -107,6 +109,8 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .models import MODELS as MODELS
     from .models import Licence as Licence
     from .models import Model as Model
+    from .panels import Panel as Panel
+    from .panels import panel as panel
     from .pictures import draw as draw
     from .pipelines import load as load
     from .pipelines import unload as unload

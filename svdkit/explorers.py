@@ -1,21 +1,17 @@
 """explore: the clips of a sweep, chosen, sorted and compared two at a time."""
 
 import html
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .calls import call_of
 from .cards import Cell
 from .clips import Clip
 from .display import compare_clips
-from .images import FITTING
 from .layouts import Layout, in_words, named, plain, varying, word
-from .models import find_model
 from .paths import shown
-from .settings import Settings
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
 ALL, AS_MADE = "all", "in order"
 MOST, LEAST = "most", "least"
 WIDTH = 360  # pixels of a player
-LONGEST_LINE = 88  # letters of code
 MOST_OPEN = 4  # clips held in memory
 
 
@@ -55,23 +50,10 @@ def as_code(cell: Cell, model: str | os.PathLike) -> str:
     >>> print(as_code(Cell("ab12", values, {}, Path("ab12.mp4")), "tiny"))
     sk.animate(picture, "tiny", motion_bucket_id=180, seed=7)  # picture: 'kite'
     """
-    row = find_model(model) if isinstance(model, str) else None
-    usual = asdict(Settings.of({}, row.defaults if row else {}))
-    usual |= FITTING
-    if row:
-        usual |= {"height": row.height, "width": row.width, "num_frames": row.num_frames}
-    values = {name: plain(value) for name, value in cell.values.items()}
-    if values.get("decode_chunk_size") == values.get("num_frames"):
-        values.pop("decode_chunk_size", None)  # all at once, as is usual
-    told = {n: v for n, v in values.items() if n in usual and v != usual[n] and v is not None}
-    told |= {"seed": values.get("seed")}
-    arguments = ["picture", _written(shown(os.fspath(model)))]
-    arguments += [f"{name}={_written(value)}" for name, value in told.items()]
-    call = f"sk.animate({', '.join(arguments)})"
-    if len(call) > LONGEST_LINE:
-        call = "".join(["sk.animate(\n", *(f"    {one},\n" for one in arguments), ")"])
+    call = call_of(cell.values, model)
     # its repr is one line, whatever stands in the name of a file
-    return f"{call}  # picture: {values['image']!r}" if values.get("image") else call
+    image = cell.values.get("image")
+    return f"{call}  # picture: {plain(image)!r}" if image else call
 
 
 class _Explorer:
@@ -230,7 +212,3 @@ def _failed(failures: list[Mapping[str, Any]]) -> str:
     ]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f"<details><summary>{len(failures)} failed</summary><ul>{items}</ul></details>"
-
-
-def _written(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

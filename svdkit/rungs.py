@@ -49,6 +49,21 @@ def step_down(pipeline: Any, preset: Preset) -> None:
     >>> origin_of(pipeline).before
     ('cpu',)
     """
+    before = (*origin_of(pipeline).before, origin_of(pipeline).preset.name)
+    settle(pipeline, preset)
+    remember(pipeline, replace(origin_of(pipeline), before=before))
+
+
+def settle(pipeline: Any, preset: Preset) -> None:
+    """Give a pipeline that svdkit loaded another preset.
+
+    >>> from svdkit import load
+    >>> pipeline = load("tiny", device="cpu", memory="cpu")
+    >>> settle(pipeline, PRESETS["cpu_in_slices"])
+    >>> origin_of(pipeline).preset.name
+    'cpu_in_slices'
+    >>> settle(pipeline, PRESETS["cpu"])
+    """
     origin, device = origin_of(pipeline), pipeline._execution_device
     device = "cpu" if device.type == "cpu" else str(device)  # which offloading calls cpu:0
     if preset.apply is origin.preset.apply and lean.is_lean(pipeline):
@@ -59,8 +74,7 @@ def step_down(pipeline: Any, preset: Preset) -> None:
     compiled = origin.compiled and preset.knobs.slice_mib is None
     if lean.is_lean(pipeline) and not compiled:
         pipeline.unet.compiled = None  # slices are many graphs
-    before = (*origin.before, origin.preset.name)
-    remember(pipeline, replace(origin, preset=preset, before=before, compiled=compiled))
+    remember(pipeline, replace(origin, preset=preset, compiled=compiled))
 
 
 def free_memory() -> None:

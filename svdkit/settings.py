@@ -1,16 +1,16 @@
 """Settings: the knobs of one animation, under the names and defaults of diffusers."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, fields
 from typing import Any
 
 from .limits import Limit
 from .models import MODELS, Model, did_you_mean, find_model
 from .qualities import QUALITIES, Quality
+from .remarks import remarks_on
 
 GUIDANCE_SHAPES = ("linear", "triangle")
-DIFFUSERS_DEFAULTS = {"num_inference_steps": 25, "min_guidance_scale": 1, "max_guidance_scale": 3}
 
 
 # Beyond these the pipeline fails, or gives what nobody can want.
@@ -152,7 +152,7 @@ class Settings:
                 f"{model!r} is no model of MODELS.{did_you_mean(model, MODELS)} "
                 f"There are: {', '.join(MODELS)}."
             )
-        return [sentence(self, row) for unusual, sentence in REMARKS if unusual(self, row)]
+        return [sentence for _, sentence in remarks_on(self, row)]
 
 
 def changed(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,81 +199,6 @@ def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
         raise ValueError("guidance is empty; give a number per frame, or one of linear, triangle.")
     limit = LIMITS["max_guidance_scale"]
     return tuple(limit.checked(f"guidance[{i}]", g) for i, g in enumerate(guidance))
-
-
-def _strongest(settings: "Settings") -> float:
-    shaped = isinstance(settings.guidance, str)
-    return settings.max_guidance_scale if shaped else max(settings.guidance)
-
-
-def _departures(settings: "Settings", wanted: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in wanted.items() if getattr(settings, name) != value}
-
-
-def _listed(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in settings.items())
-
-
-# What is unusual, and how to say it; each is known from the models' training or their users.
-REMARKS: tuple[tuple[Callable[[Settings, Model], Any], Callable[[Settings, Model], str]], ...] = (
-    (
-        lambda s, m: not 5 <= s.fps <= 30,
-        lambda s, m: (
-            f"fps {s.fps} is outside 5–30, where SVD does well; "
-            f"clip.at(fps={s.fps}) changes the playback alone."
-        ),
-    ),
-    (
-        lambda s, m: (s.num_frames or 0) > m.num_frames,
-        lambda s, m: (
-            f"{s.num_frames} frames is beyond the {m.num_frames} that {m.name} saw in "
-            "training; expect it to drift or freeze."
-        ),
-    ),
-    (
-        lambda s, m: not m.bundled and max(s.height or m.height, s.width or m.width) <= 256,
-        lambda s, m: (
-            f"{s.height}×{s.width} in fp16 is known to give black frames; "
-            f"{m.height}×{m.width} is native."
-        ),
-    ),
-    (
-        lambda s, m: (s.height or m.height) > (s.width or m.width),
-        lambda s, m: (
-            f"{s.height}×{s.width} is portrait; {m.name} was trained on landscape "
-            f"({m.height}×{m.width})."
-        ),
-    ),
-    (
-        lambda s, m: s.noise_aug_strength > 1,
-        lambda s, m: f"noise_aug_strength {s.noise_aug_strength:g} is more noise than picture.",
-    ),
-    (
-        lambda s, m: _strongest(s) <= 1,
-        lambda s, m: (
-            f"Guidance of {_strongest(s):g} at most is none at all: half the work, and a clip "
-            "that follows the picture less."
-        ),
-    ),
-    (
-        lambda s, m: s.decode_chunk_size and s.decode_chunk_size < (s.num_frames or m.num_frames),
-        lambda s, m: (
-            f"decode_chunk_size {s.decode_chunk_size} saves memory and may flicker where "
-            "one chunk meets the next."
-        ),
-    ),
-    (
-        lambda s, m: _departures(s, m.tuned),
-        lambda s, m: (
-            f"{m.name} was tuned at {_listed(m.tuned)}; this is "
-            f"{_listed({name: getattr(s, name) for name in _departures(s, m.tuned)})}."
-        ),
-    ),
-    (
-        lambda s, m: _departures(s, m.demo) and not _departures(s, DIFFUSERS_DEFAULTS),
-        lambda s, m: f"The authors' own demo of {m.name} uses {_listed(_departures(s, m.demo))}.",
-    ),
-)
 
 
 def settings_in(request: Mapping[str, Any]) -> Settings:

@@ -7,24 +7,24 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
-    {"paths", "kinds", "notes", "limits"},
+    {"paths", "kinds", "notes", "limits", "jobs", "easel"},
     {"models", "frames", "arrays", "web", "video", "workshops", "refusals", "drawing", "matching"}
     | {"upstream", "devices", "lending", "previews", "reports", "room", "counting", "qualities"},
     {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"}
     | {"encodings", "gpus"},
     {"images", "albums", "miniatures", "hub", "prompting", "measured"},
-    {"files", "masks", "drawings"},
+    {"files", "masks", "drawings", "remarks"},
     {"settings", "clips", "memory", "architectures"},
-    {"origins", "tiles", "cards", "blueprints", "compiling"},
-    {"residence", "assembly", "prediction"},
+    {"origins", "tiles", "cards", "blueprints", "compiling", "calls", "dials"},
+    {"residence", "assembly", "prediction", "pickers", "takes"},
     {"addresses", "reach"},
     {"rungs"},
     {"pipelines", "display", "metrics", "shelves", "links"},
-    {"framing", "records", "tables", "galleries", "running"},
-    {"animation", "explorers", "seams", "pictures", "plans", "stopwatch"},
-    {"cells", "extensions", "films", "loops", "cinemagraphs", "planning", "figures"},
-    {"workers", "aiming", "chains", "comparisons"},
-    {"sweeps", "bench"},
+    {"framing", "records", "tables", "galleries", "running", "engines"},
+    {"animation", "explorers", "seams", "pictures", "plans", "stopwatch", "viewers"},
+    {"cells", "extensions", "films", "loops", "cinemagraphs", "planning", "figures", "verdicts"},
+    {"workers", "aiming", "chains", "comparisons", "forecasts", "makers"},
+    {"sweeps", "bench", "panels"},
     {"edits", "health", "arguments", "demonstration"},
     {"verbs"},
     {"replay"},

@@ -1,0 +1,227 @@
+"""Choosing the picture of the panel, what of it the frame holds, and which part is to move."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .calls import written
+from .easel import Easel
+from .images import FIT_WAYS, ImageLike, crop_box, open_image, sample_image
+
+SHOWN_SIDE = 896  # pixels of the picture in the browser
+MOST_FILES = 60  # of the working folder that the menu lists
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+ACCEPTED = ",".join(["image/*", "video/*", *sorted(SUFFIXES)])
+SAMPLE = "sample picture"
+# What is to move, and what the pointer does on the easel then
+PARTS = (("everything", "frame"), ("a box", "box"), ("by brush", "brush"), ("eraser", "eraser"))
+LABELS = {"description_width": "72px"}
+WIDE = {"width": "98%"}
+
+
+class Picker:
+    """The picture that is chosen; `frame_of` says which frame (height, width) a size gets.
+
+    `failed` is told what went wrong, and `changed` that something did change.
+
+    >>> picker = Picker(lambda size: (64, 112), failed=print, changed=lambda: None)
+    >>> picker.picture.size, picker.code, picker.mask
+    ((1024, 576), 'sk.sample_image()', None)
+    """
+
+    def __init__(
+        self,
+        frame_of: Callable[[tuple[int, int]], tuple[int, int]],
+        *,
+        failed: Callable[[Exception], object],
+        changed: Callable[[], object],
+    ):
+        import ipywidgets as widgets
+
+        self._frame_of, self._failed = frame_of, failed
+        self._changed: Callable[[], object] = lambda: None  # until all is there
+        self._sources: dict[str, tuple[ImageLike, str]] = {
+            SAMPLE: (sample_image(), "sk.sample_image()"),
+            **{path.name: (path, written(path.name)) for path in _pictures_here()},
+        }
+        self.title = SAMPLE
+        self.easel = Easel()
+        self.easel.on_drop(self.add)
+        self.menu = widgets.Dropdown(
+            options=list(self._sources), description="picture", style=LABELS, layout=WIDE
+        )
+        self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="upload")
+        self.address = widgets.Text(
+            placeholder="a path or a web address, then Enter",
+            description="or open",
+            continuous_update=False,
+            style=LABELS,
+            layout=WIDE,
+        )
+        self.how = widgets.Dropdown(
+            options=FIT_WAYS, description="fit", style=LABELS, layout={"width": "200px"}
+        )
+        self.across, self.down = (
+            widgets.FloatSlider(
+                value=0.5, min=0, max=1, step=0.01, description=name, style=LABELS, layout=WIDE
+            )
+            for name in ("across", "down")
+        )
+        self.frame = widgets.HTML()
+        self.part = widgets.ToggleButtons(
+            options=PARTS, description="moves", style=LABELS | {"button_width": "auto"}
+        )
+        self.sides, self.heights = (
+            widgets.FloatRangeSlider(
+                value=(0, 1), min=0, max=1, step=0.01, description=name, style=LABELS, layout=WIDE
+            )
+            for name in ("box across", "box down")
+        )
+        self.brush = widgets.FloatSlider(
+            value=0.08, min=0.01, max=0.4, step=0.01, description="brush", style=LABELS, layout=WIDE
+        )
+        self.wipe = widgets.Button(description="clear", icon="trash", tooltip="Clear the mask")
+        self._boxing = widgets.VBox([self.sides, self.heights])
+        self._painting = widgets.VBox([self.brush, self.wipe])
+        self._watch()
+        self._open(SAMPLE)
+        self._turn_to_part()
+        self._changed = changed
+        framing = widgets.VBox([self.how, self.across, self.down])
+        masking = widgets.VBox([self.part, self._boxing, self._painting])
+        choosing = widgets.HBox([self.upload, self.frame], layout={"align_items": "center"})
+        self.box = widgets.VBox([self.menu, self.address, choosing, self.easel, framing, masking])
+
+    @property
+    def code(self) -> str:
+        """The picture as code; "picture" where only the browser knows it."""
+        return self._sources[self.title][1]
+
+    @property
+    def fitting(self) -> dict[str, Any]:
+        """How the picture is fitted, as `animate` takes it."""
+        return {"how": self.how.value, "focus": (self.across.value, self.down.value)}
+
+    @property
+    def mask(self) -> Any:
+        """What is to move, as `cinemagraph` takes it; None for everything."""
+        tool = self.part.value
+        if tool == "frame":
+            return None
+        mask = tuple(self.easel.box) if tool == "box" else bytes(self.easel.painted)
+        if not mask:
+            raise ValueError(
+                "Nothing would move: draw the box, or paint what is to move, on the picture; or "
+                "let everything move."
+            )
+        return mask
+
+    def add(self, title: str, source: ImageLike, code: str = "picture") -> None:
+        """Put a picture into the menu, and choose it; one that cannot be opened is told of."""
+        known, self._sources = self._sources, {**self._sources, title: (source, code)}
+        try:
+            open_image(source)
+        except Exception as error:
+            self._sources = known
+            self._failed(error)
+            return
+        again = self.menu.value == title
+        self.menu.options = list(self._sources)
+        self.menu.value = title
+        if again:
+            self._open(title)
+
+    def reframe(self, _: Any = None) -> None:
+        """Show what the frame holds now."""
+        height, width = self._frame_of(self.picture.size)
+        left, top, right, bottom = 0.0, 0.0, *self.picture.size
+        if self.how.value == "crop":
+            focus = (self.across.value, self.down.value)
+            left, top, right, bottom = crop_box(self.picture.size, height, width, focus)
+        sides = (*self.picture.size, *self.picture.size)
+        crop = [end / side for end, side in zip((left, top, right, bottom), sides, strict=True)]
+        self.easel.crop = crop
+        self.easel.focus = [self.across.value, self.down.value]
+        for slider in (self.across, self.down):
+            slider.disabled = self.how.value == "stretch"
+        self.frame.value = (
+            f'<span style="padding-left:8px">{self.picture.width}×{self.picture.height} pixels → '
+            f"frames of {height}×{width}</span>"
+        )
+        self._changed()
+
+    def _watch(self) -> None:
+        self.menu.observe(lambda change: self._open(change["new"]), names="value")
+        self.upload.observe(self._uploaded, names="value")
+        self.address.observe(self._typed, names="value")
+        for widget in (self.how, self.across, self.down):
+            widget.observe(self.reframe, names="value")
+        self.easel.observe(self._focused, names="focus")
+        self.easel.observe(self._boxed, names="box")
+        self.easel.observe(lambda _: self._changed(), names="painted")
+        for widget in (self.sides, self.heights):
+            widget.observe(self._slid, names="value")
+        self.brush.observe(lambda change: setattr(self.easel, "brush", change["new"]), "value")
+        self.part.observe(self._turn_to_part, names="value")
+        self.wipe.on_click(lambda _: setattr(self.easel, "painted", b""))
+
+    def _open(self, title: str) -> None:
+        try:
+            self.picture = open_image(self._sources[title][0])
+        except Exception as error:
+            self._failed(error)
+            return
+        self.title = title
+        shown = self.picture.copy()
+        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        stream = io.BytesIO()
+        shown.save(stream, "JPEG", quality=88)
+        self.easel.box, self.easel.painted = [], b""
+        self.easel.label = f"The picture: {title}"
+        self.easel.picture = stream.getvalue()
+        self.reframe()
+
+    def _uploaded(self, change: Any) -> None:
+        for name, content in _files_in(change["new"]):
+            self.add(name, content)
+
+    def _typed(self, change: Any) -> None:
+        text = change["new"].strip()
+        if text:
+            self.add(os.path.basename(text.rstrip("/")) or text, text, written(text))
+
+    def _focused(self, change: Any) -> None:
+        self.across.value, self.down.value = (round(part, 3) for part in change["new"])
+
+    def _boxed(self, change: Any) -> None:
+        box = [round(float(end), 3) for end in change["new"]]
+        self.easel.box = box
+        if box:
+            self.sides.value, self.heights.value = (box[0], box[2]), (box[1], box[3])
+        self._changed()
+
+    def _slid(self, _: Any) -> None:
+        (left, right), (top, bottom) = self.sides.value, self.heights.value
+        if self.part.value == "box" and left < right and top < bottom:
+            self.easel.box = [round(end, 3) for end in (left, top, right, bottom)]
+
+    def _turn_to_part(self, _: Any = None) -> None:
+        tool = self.part.value
+        self.easel.tool = tool
+        self._boxing.layout.display = "" if tool == "box" else "none"
+        self._painting.layout.display = "" if tool in ("brush", "eraser") else "none"
+        self._changed()
+
+
+def _pictures_here() -> Iterator[Path]:
+    here = (path for path in sorted(Path().iterdir()) if path.suffix.lower() in SUFFIXES)
+    return (path for path, _ in zip(here, range(MOST_FILES), strict=False))
+
+
+def _files_in(value: Any) -> Iterator[tuple[str, bytes]]:
+    """Read what a FileUpload holds: a dict by name in ipywidgets 7, a tuple of dicts since 8."""
+    if isinstance(value, dict):
+        value = [{"name": name, **about} for name, about in value.items()]
+    return ((about["name"], bytes(about["content"])) for about in value)
