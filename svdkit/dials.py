@@ -9,9 +9,9 @@ from typing import Any
 from .qualities import QUALITIES
 from .settings import Settings
 
-LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**53 - 1  # that a browser counts to
 LABELS = {"description_width": "72px"}
-WIDE = {"width": "98%"}
+WIDE, NARROW = {"width": "98%"}, {"width": "200px"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ DIALS = (
     Dial("noise", ("noise_aug_strength",), 0, 1, 0.01, "More lets the clip leave the picture."),
 )
 
+NAMES = (*(name for dial in DIALS for name in dial.names), "quality")
+
 
 class Dials:
     """The settings as widgets, that begin as `usual` has them.
@@ -69,7 +71,7 @@ class Dials:
             options=list(QUALITIES), description="quality", style=LABELS, layout=WIDE
         )
         self.seed = widgets.BoundedIntText(
-            value=seed, min=0, max=LARGEST_SEED, description="seed", style=LABELS
+            value=seed, min=0, max=LARGEST_SEED, description="seed", style=LABELS, layout=NARROW
         )
         self.dice = widgets.Button(
             description="another seed",
@@ -101,10 +103,11 @@ class Dials:
         self._telling = False
         try:
             for dial, slider in self._sliders.items():
-                known = [values[name] for name in dial.names if values.get(name) is not None]
-                if len(known) == len(dial.names):
-                    slider.max = max(slider.max, *known)
-                    slider.value = tuple(known) if len(known) > 1 else known[0]
+                ends = slider.value if len(dial.names) > 1 else (slider.value,)
+                both = zip(dial.names, ends, strict=True)
+                ends = tuple(end if values.get(n) is None else values[n] for n, end in both)
+                slider.max = max(slider.max, *ends)
+                slider.value = ends if len(ends) > 1 else ends[0]
             self.quality.value = values.get("quality") or self.quality.value
             if values.get("seed") is not None:
                 self.seed.value = values["seed"]

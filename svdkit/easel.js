@@ -55,6 +55,7 @@ function render({ model, el }) {
   // JupyterLab keeps the arrow keys for itself otherwise
   stage.dataset.lmSuppressShortcuts = "true";
   const image = document.createElement("img");
+  image.draggable = false; // the browser would drag the picture away
   const shade = document.createElement("div");
   shade.className = "shade";
   const crop = document.createElement("div");
@@ -145,13 +146,15 @@ function render({ model, el }) {
     const drawn = corners(start, point(event));
     start = null;
     if (tool() === "box") {
-      const isBox = drawn[2] - drawn[0] > 0.01 && drawn[3] - drawn[1] > 0.01;
-      change("box", isBox ? drawn : []);
-      drawMarks();
+      if (drawn[2] - drawn[0] > 0.01 && drawn[3] - drawn[1] > 0.01) change("box", drawn);
+      drawMarks(); // a mere click leaves the box where it was
     }
     if (tool() === "brush" || tool() === "eraser") keepMask();
   });
-  stage.addEventListener("pointercancel", () => (start = null));
+  stage.addEventListener("pointercancel", () => {
+    start = null;
+    drawMarks();
+  });
 
   function keepMask() {
     const empty = !ink.getImageData(0, 0, mask.width, mask.height).data.some((value) => value);

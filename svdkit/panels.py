@@ -4,10 +4,10 @@ import html
 import os
 from typing import TYPE_CHECKING, Any
 
-from .animation import resolved_for
+from .animation import check_request, resolved_for
 from .calls import call_of, written
 from .clips import Clip
-from .dials import Dials
+from .dials import LARGEST_SEED, NAMES, Dials
 from .easel import PANEL
 from .engines import Engine
 from .forecasts import Forecast
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 COLUMN = {"flex": "1 1 380px", "max_width": "520px", "margin": "0 16px 0 0"}
+VIEW = "application/vnd.jupyter.widget-view+json"
 FLOW = {"flex_flow": "row wrap", "align_items": "center"}
 
 
@@ -107,7 +108,10 @@ class Panel:
         """Show the widget, and below it what stays in the notebook when the kernel is gone."""
         from IPython.display import display
 
-        display(self.box)
+        # the widget as ipywidgets show it; their own words for where it cannot be are nobody's
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        without = f"{self!r}: the panel itself needs a kernel; run its cell again."
+        display({VIEW: view, "text/plain": without}, raw=True)
         self._displays.append(display(self._kept(), raw=True, display_id=True))
 
     @property
@@ -134,6 +138,29 @@ class Panel:
     def settings(self) -> dict[str, Any]:
         """What the dials say, as `animate` takes it."""
         return {**self._dials.values, **self._picker.fitting}
+
+    @property
+    def code(self) -> str:
+        """The call that makes the clip that the dials ask for."""
+        return self._call()
+
+    def set(self, **settings: Any) -> None:
+        """Turn dials from code: settings as `animate` takes them, and the seed.
+
+        >>> opened = Panel("tiny")
+        >>> opened.set(motion_bucket_id=180, seed=3)
+        >>> opened.code
+        'sk.animate(sk.sample_image(), "tiny", motion_bucket_id=180, seed=3)'
+        >>> opened.close()
+        """
+        seed = settings.pop("seed", None)
+        check_request(settings, seed=seed)
+        for name, value in {**settings, "seed": seed}.items():
+            if name not in (*NAMES, "seed"):
+                raise ValueError(f"{name} has no dial; the panel has {', '.join(NAMES)}, seed.")
+            if name == "seed" and (value or 0) > LARGEST_SEED:
+                raise ValueError(f"seed is {value}; the panel knows 0–{LARGEST_SEED}.")
+        self._dials.set({**settings, "seed": seed})
 
     @property
     def is_running(self) -> bool:

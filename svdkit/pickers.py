@@ -15,6 +15,7 @@ MOST_FILES = 60  # of the working folder that the menu lists
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
 ACCEPTED = ",".join(["image/*", "video/*", *sorted(SUFFIXES)])
 SAMPLE = "sample picture"
+FIRST_BOX = (0.25, 0.25, 0.75, 0.75)  # to be drawn larger, smaller or elsewhere
 # What is to move, and what the pointer does on the easel then
 PARTS = (("everything", "frame"), ("a box", "box"), ("by brush", "brush"), ("eraser", "eraser"))
 LABELS = {"description_width": "72px"}
@@ -113,8 +114,8 @@ class Picker:
         mask = tuple(self.easel.box) if tool == "box" else bytes(self.easel.painted)
         if not mask:
             raise ValueError(
-                "Nothing would move: draw the box, or paint what is to move, on the picture; or "
-                "let everything move."
+                "Nothing would move: paint what is to move on the picture with the brush, or draw "
+                "a box, or let everything move."
             )
         return mask
 
@@ -147,8 +148,8 @@ class Picker:
         for slider in (self.across, self.down):
             slider.disabled = self.how.value == "stretch"
         self.frame.value = (
-            f'<span style="padding-left:8px">{self.picture.width}×{self.picture.height} pixels → '
-            f"frames of {height}×{width}</span>"
+            f'<div style="padding-left:8px;line-height:1.35">{self.picture.width}×'
+            f"{self.picture.height} pixels; frames of {height}×{width}</div>"
         )
         self._changed()
 
@@ -178,7 +179,8 @@ class Picker:
         shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         stream = io.BytesIO()
         shown.save(stream, "JPEG", quality=88)
-        self.easel.box, self.easel.painted = [], b""
+        self.easel.box = list(FIRST_BOX) if self.part.value == "box" else []
+        self.easel.painted = b""
         self.easel.label = f"The picture: {title}"
         self.easel.picture = stream.getvalue()
         self.reframe()
@@ -210,6 +212,8 @@ class Picker:
     def _turn_to_part(self, _: Any = None) -> None:
         tool = self.part.value
         self.easel.tool = tool
+        if tool == "box" and not self.easel.box:
+            self.easel.box = list(FIRST_BOX)
         self._boxing.layout.display = "" if tool == "box" else "none"
         self._painting.layout.display = "" if tool in ("brush", "eraser") else "none"
         self._changed()

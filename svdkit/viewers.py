@@ -98,7 +98,9 @@ class Viewer:
         units = "; ".join(UNITS[name] for name in known)
         link = _link(take)
         if take is self.take:  # and no other was chosen meanwhile
-            self.facts.value = f'<span title="{units}">{in_words(known)}</span>'
+            self.facts.value = (
+                f'<div title="{units}" style="line-height:1.35">{in_words(known)}</div>'
+            )
             self.link.value = link
 
     def _play(self, _: Any = None) -> None:
@@ -167,5 +169,5 @@ def _link(take: Take) -> str:
     return (
         f'<a download="{html.escape(name)}" href="data:video/mp4;base64,{source}" '
         f'style="text-decoration:underline">download {html.escape(name)}</a> '
-        f"({len(data) / 1e6:.1f} MB)"
+        f"({max(1, len(data) // 1000)} kB)"
     )

@@ -180,9 +180,9 @@ def test_an_error_is_told_in_the_panel_in_words(panel, tmp_path):
     assert panel.picture is before
     called(panel, "or open").value = "nowhere.png"
     assert "nowhere.png" in told(panel)
-    called(panel, "moves").value = "box"
+    called(panel, "moves").value = "brush"
     called(panel, "Animate").click()
-    assert "draw the box" in told(panel)
+    assert "Nothing would move" in told(panel)
     assert not panel.is_running
     called(panel, "moves").value = "frame"
     assert len(animated(panel)) == 4
@@ -225,6 +225,7 @@ def test_the_focus_moves_the_frame_over_the_picture(opens):
 
 def test_a_box_makes_a_cinemagraph(panel):
     called(panel, "moves").value = "box"
+    assert panel.mask == (0.25, 0.25, 0.75, 0.75)
     panel._picker.easel.box = [0.0, 0.0, 0.5001, 1.0]  # as drawn with the pointer
     assert called(panel, "box across").value == (0, 0.5)
     called(panel, "show the code").value = True
@@ -271,6 +272,22 @@ def test_a_quality_with_steps_of_its_own_locks_the_steps(panel):
     assert called(panel, "steps").disabled
     clip = animated(panel)
     assert clip.recipe["request"]["settings"]["num_inference_steps"] == 10
+
+
+def test_dials_are_turned_from_code_as_animate_takes_them(panel):
+    panel.set(motion_bucket_id=180, max_guidance_scale=4, seed=12)
+    assert called(panel, "motion").value == 180
+    assert panel.settings["max_guidance_scale"] == 4
+    assert "motion_bucket_id=180" in panel.code
+    for wrong, message in (
+        ({"motion_bucket_id": 300}, "motion_bucket_id is 300; 0–255"),
+        ({"motion": 3}, "has no 'motion'"),
+        ({"height": 64}, "height has no dial"),
+        ({"seed": 2**60}, "seed is 1152921504606846976"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            panel.set(**wrong)
+    assert called(panel, "motion").value == 180
 
 
 def test_the_dice_draws_another_seed(panel):
