@@ -38,7 +38,7 @@ class Easel(anywidget.AnyWidget):
     """How wide brush and eraser are, in widths of the picture."""
     box = traitlets.List(traitlets.Float()).tag(sync=True)
     """The box drawn as a mask, as `crop`; empty where there is none."""
-    painted = traitlets.Bytes().tag(sync=True)
+    painted = traitlets.CBytes().tag(sync=True)
     """The mask that the brush painted, as PNG, white where it did; empty where nothing is."""
 
     def on_drop(self, told: Callable[[str, Any], object]) -> None:

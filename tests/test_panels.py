@@ -240,7 +240,7 @@ def test_what_the_brush_painted_moves(panel):
     mask = np.zeros((288, 512, 4), np.uint8)
     mask[:, :256] = 255
     called(panel, "moves").value = "brush"
-    panel._picker.easel.painted = still_with_alpha(mask)
+    panel._picker.easel.set_state({"painted": memoryview(still_with_alpha(mask))})  # as it comes
     clip = animated(panel)
     assert clip.recipe["request"]["verb"] == "cinemagraph"
     assert (clip.frames[:, :, 70:] == clip.frames[0, :, 70:]).all()
