@@ -171,12 +171,17 @@ def _slider(dial: Dial, begin: Mapping[str, Any]) -> Any:
         readout_format="d" if whole else ".2f" if dial.step < 0.1 else ".1f",
         style=LABELS,
         layout=WIDE,
-        **_hint(kind, dial.hint),
+        **hint(kind, dial.hint),
     )
 
 
-def _hint(kind: type, text: str) -> dict[str, str]:
-    """Give the tooltip under the name that this version of ipywidgets has for it."""
+def hint(kind: type, text: str) -> dict[str, str]:
+    """Give a tooltip under the name that this version of ipywidgets has for it.
+
+    >>> import ipywidgets
+    >>> list(hint(ipywidgets.IntSlider, "How much moves.").values())
+    ['How much moves.']
+    """
     return {"tooltip" if hasattr(kind, "tooltip") else "description_tooltip": text}
 
 

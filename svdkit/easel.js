@@ -5,7 +5,8 @@ const PANEL = ".svdkit-panel"; // the element that an easel stands in
 const STEP = 0.02; // of the picture, for one press of an arrow key
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const MASK_SIDE = 512; // pixels of the mask's longer side
-const LARGEST_FILE = 8e6; // bytes; a Jupyter server refuses messages of more than 10 MB
+const LARGEST_FILE = 8e6; // bytes; a Jupyter server drops messages of more than 10 MB unsaid
+const SUFFIXES = ".heic,.avif,.tif,.tiff,.bmp"; // of pictures that not every browser knows
 const LARGEST_SIDE = 2048; // pixels, to which a larger file is reduced
 const HINTS = {
   frame: "Arrow keys or the pointer move what the frame keeps in view.",
@@ -65,7 +66,17 @@ function render({ model, el }) {
   const box = document.createElement("div");
   box.className = "box";
   stage.append(image, shade, mask, box);
-  el.append(stage);
+  const upload = document.createElement("button");
+  upload.className = "jupyter-widgets jupyter-button widget-button";
+  upload.textContent = "Upload a picture …";
+  const files = document.createElement("input");
+  files.type = "file";
+  files.accept = `image/*,video/*,${SUFFIXES}`;
+  files.hidden = true;
+  const notice = document.createElement("div");
+  notice.className = "svdkit-notice";
+  notice.setAttribute("role", "alert");
+  el.append(upload, files, stage, notice);
 
   const ink = mask.getContext("2d", { willReadFrequently: true });
   let address = null; // of the picture's bytes
@@ -172,15 +183,26 @@ function render({ model, el }) {
 
   async function take(data) {
     const file = [...data.files][0];
+    notice.textContent = "";
     if (file) {
       // what the browser cannot open, the kernel may
       const blob = await reduced(file).catch(() => file);
+      if (blob.size > LARGEST_FILE) {
+        const size = `${Math.round(file.size / 1e6)} MB`;
+        notice.textContent = `${file.name} has ${size}, which is too much for this way. Put it beside the notebook, and open it by its name.`;
+        return;
+      }
       model.send({ kind: "file", name: file.name }, undefined, [await blob.arrayBuffer()]);
     } else {
       const link = data.getData("text/uri-list") || data.getData("text/plain");
       if (/^https?:/.test(link)) model.send({ kind: "address", address: link.split("\n")[0].trim() });
     }
   }
+  upload.addEventListener("click", () => files.click());
+  files.addEventListener("change", () => {
+    take(files);
+    files.value = ""; // so that the same file can be chosen again
+  });
   stage.addEventListener("dragover", (event) => {
     event.preventDefault();
     stage.classList.add("dropping");

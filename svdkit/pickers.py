@@ -13,7 +13,6 @@ from .images import FIT_WAYS, ImageLike, crop_box, open_image, sample_image
 SHOWN_SIDE = 896  # pixels of the picture in the browser
 MOST_FILES = 60  # of the working folder that the menu lists
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
-ACCEPTED = ",".join(["image/*", "video/*", *sorted(SUFFIXES)])
 SAMPLE = "sample picture"
 FIRST_BOX = (0.25, 0.25, 0.75, 0.75)  # to be drawn larger, smaller or elsewhere
 # What is to move, and what the pointer does on the easel then
@@ -53,7 +52,6 @@ class Picker:
         self.menu = widgets.Dropdown(
             options=list(self._sources), description="picture", style=LABELS, layout=WIDE
         )
-        self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="upload")
         self.address = widgets.Text(
             placeholder="a path or a web address, then Enter",
             description="or open",
@@ -92,8 +90,7 @@ class Picker:
         self._changed = changed
         framing = widgets.VBox([self.how, self.across, self.down])
         masking = widgets.VBox([self.part, self._boxing, self._painting])
-        choosing = widgets.HBox([self.upload, self.frame], layout={"align_items": "center"})
-        self.box = widgets.VBox([self.menu, self.address, choosing, self.easel, framing, masking])
+        self.box = widgets.VBox([self.menu, self.address, self.easel, self.frame, framing, masking])
 
     @property
     def code(self) -> str:
@@ -148,14 +145,13 @@ class Picker:
         for slider in (self.across, self.down):
             slider.disabled = self.how.value == "stretch"
         self.frame.value = (
-            f'<div style="padding-left:8px;line-height:1.35">{self.picture.width}×'
+            f'<div style="line-height:1.35">{self.picture.width}×'
             f"{self.picture.height} pixels; frames of {height}×{width}</div>"
         )
         self._changed()
 
     def _watch(self) -> None:
         self.menu.observe(lambda change: self._open(change["new"]), names="value")
-        self.upload.observe(self._uploaded, names="value")
         self.address.observe(self._typed, names="value")
         for widget in (self.how, self.across, self.down):
             widget.observe(self.reframe, names="value")
@@ -184,10 +180,6 @@ class Picker:
         self.easel.label = f"The picture: {title}"
         self.easel.picture = stream.getvalue()
         self.reframe()
-
-    def _uploaded(self, change: Any) -> None:
-        for name, content in _files_in(change["new"]):
-            self.add(name, content)
 
     def _typed(self, change: Any) -> None:
         text = change["new"].strip()
@@ -222,10 +214,3 @@ class Picker:
 def _pictures_here() -> Iterator[Path]:
     here = (path for path in sorted(Path().iterdir()) if path.suffix.lower() in SUFFIXES)
     return (path for path, _ in zip(here, range(MOST_FILES), strict=False))
-
-
-def _files_in(value: Any) -> Iterator[tuple[str, bytes]]:
-    """Read what a FileUpload holds: a dict by name in ipywidgets 7, a tuple of dicts since 8."""
-    if isinstance(value, dict):
-        value = [{"name": name, **about} for name, about in value.items()]
-    return ((about["name"], bytes(about["content"])) for about in value)

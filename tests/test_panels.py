@@ -14,8 +14,6 @@ from PIL import Image
 import svdkit as sk
 from svdkit.engines import Engine
 from svdkit.forecasts import Forecast
-from svdkit.pickers import _files_in
-from svdkit.video import still
 
 SECONDS = 240  # for a clip of tiny on a busy machine
 FEW = {"num_inference_steps": 2, "num_frames": 4}
@@ -188,7 +186,7 @@ def test_an_error_is_told_in_the_panel_in_words(panel, tmp_path):
     assert len(animated(panel)) == 4
 
 
-def test_a_picture_comes_from_a_path_an_upload_or_a_drop(panel, tmp_path):
+def test_a_picture_comes_from_a_path_or_the_browser(panel, tmp_path):
     path = tmp_path / "tall.png"
     Image.new("RGB", (60, 100), "teal").save(path)
     called(panel, "or open").value = str(path)
@@ -198,16 +196,9 @@ def test_a_picture_comes_from_a_path_an_upload_or_a_drop(panel, tmp_path):
         {"kind": "file", "name": "kite.png"}, [memoryview(path.read_bytes())]
     )
     assert called(panel, "picture").value == "kite.png"
-    new = [{"name": "up.png", "content": memoryview(still(np.zeros((64, 112, 3), np.uint8)))}]
-    panel._picker._uploaded({"new": new})
-    assert called(panel, "picture").value == "up.png"
-    assert panel.picture.size == (112, 64)
-
-
-def test_uploads_are_read_from_both_ipywidgets():
-    old = {"kite.png": {"metadata": {"name": "kite.png"}, "content": b"data"}}
-    new = ({"name": "kite.png", "content": memoryview(b"data")},)
-    assert list(_files_in(old)) == list(_files_in(new)) == [("kite.png", b"data")]
+    panel._picker.easel._handle_custom_msg({"kind": "file", "name": "no.png"}, [b"nothing"])
+    assert "no picture" in told(panel)
+    assert called(panel, "picture").value == "kite.png"
 
 
 def test_the_focus_moves_the_frame_over_the_picture(opens):
