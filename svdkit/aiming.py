@@ -13,6 +13,7 @@ from .clips import Clip
 from .images import FITTING, ImageLike, open_image
 from .metrics import motion as motion_of
 from .pipelines import load_for
+from .progress import Bar
 from .settings import LIMITS
 
 if TYPE_CHECKING:
@@ -95,21 +96,23 @@ def aim(
     check_request({n: v for n, v in settings.items() if n not in others}, seed=seed, **others)
     picture = open_image(image)
     if isinstance(pipeline, (str, os.PathLike)):
-        pipeline = load_for("animate", pipeline)
+        pipeline = load_for("animate", pipeline, progress=progress)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     tried: dict[int, float] = {}
     best: Aim | None = None
-    for bucket in _buckets(motion, tried):
-        clip = animate(
-            picture, pipeline, seed=seed, progress=progress, motion_bucket_id=bucket, **settings
-        )
-        tried[bucket] = motion_of(clip)
-        if progress:
-            print(f"motion_bucket_id {bucket}: motion {tried[bucket]:.3g}")
-        if best is None or abs(tried[bucket] - motion) < abs(best.motion - motion):
-            best = Aim(clip, bucket, tried[bucket], float(motion), tried)
-        if abs(best.motion - motion) <= NEAR * motion or len(tried) == most_clips:
-            break
+    with Bar(total=most_clips, desc="aiming", unit="clip", disable=not progress) as bar:
+        for bucket in _buckets(motion, tried):
+            clip = animate(
+                picture, pipeline, seed=seed, progress=progress, motion_bucket_id=bucket, **settings
+            )
+            tried[bucket] = motion_of(clip)
+            bar.update()
+            if progress:
+                bar.write(f"motion_bucket_id {bucket}: motion {tried[bucket]:.3g}")
+            if best is None or abs(tried[bucket] - motion) < abs(best.motion - motion):
+                best = Aim(clip, bucket, tried[bucket], float(motion), tried)
+            if abs(best.motion - motion) <= NEAR * motion or len(tried) == most_clips:
+                break
     return best
 
 

@@ -117,7 +117,7 @@ def ready(
     7
     """
     if isinstance(pipeline, (str, os.PathLike)):
-        pipeline = load_for("animate", pipeline)
+        pipeline = load_for("animate", pipeline, progress=progress)
     check_kind("animate", pipeline)
     bring_back(pipeline)
     asked = resolved(values, pipeline, size)

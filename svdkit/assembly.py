@@ -11,10 +11,11 @@ from . import hub
 from .checkpoints import PIPELINES, Checkpoint, bytes_of_weights, from_folder, read_json
 from .models import MODELS, Model, did_you_mean
 from .paths import shown
+from .progress import PATIENCE, Bar
 from .prompts import PROMPT_MODELS, PromptModel
 from .refusals import damaged
 from .room import NotEnoughMemory, is_out_of_memory
-from .upstream import dtype_argument, feature_extractor, pipeline_class
+from .upstream import dtype_argument, feature_extractor, parts_told, pipeline_class
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,7 @@ def gather(
     folder: Path | None,
     dtype: "torch.dtype",
     verb: str | None = None,
+    progress: bool = False,
 ) -> Files:
     """Find the files of a model: in svdkit, in a folder, in the hub's cache or on the hub.
 
@@ -96,22 +98,27 @@ def gather(
     every = [model.repo for model in (*MODELS.values(), *PROMPT_MODELS.values()) if model.repo]
     hint = did_you_mean(repo, every)
     if not adapter:
-        return Files(hub.from_hub(repo, half=half, hint=hint, verb=verb))
+        return Files(hub.from_hub(repo, half=half, hint=hint, verb=verb, progress=progress))
     if row.lora and not find_spec("peft"):
         raise ModuleNotFoundError(
             f"{row.name} draws in few steps by a LoRA, which needs peft: pip install peft. "
             "'animatediff' needs none."
         )
+    how = {"half": half, "progress": progress}
     return Files(
-        hub.from_hub(repo, half=half, verb="draw", without=PromptModel.NOT_ANIMATED),
-        hub.model_from_hub(adapter, half=half, extra=row.beside),
+        hub.from_hub(repo, verb="draw", without=PromptModel.NOT_ANIMATED, **how),
+        hub.model_from_hub(adapter, extra=row.beside, **how),
     )
 
 
 def read(
-    found: Files, row: Model | PromptModel | None, dtype: "torch.dtype"
+    found: Files,
+    row: Model | PromptModel | None,
+    dtype: "torch.dtype",
+    name: str = "",
+    progress: bool = False,
 ) -> "DiffusionPipeline":
-    """Read a pipeline from its files, on the CPU.
+    """Read a pipeline from its files, on the CPU; a bar tells each part, and calls it by `name`.
 
     >>> import torch
     >>> found = gather("tiny", MODELS["tiny"], None, torch.float32)
@@ -119,8 +126,12 @@ def read(
     14
     """
     where = found.whole.folder
+    index = read_json(where / "model_index.json")
+    total = sum(isinstance(part, list) for part in index.values())  # till diffusers knows better
+    told = {"desc": f"loading {name}", "total": total, "unit": "part"}
     try:
-        return _animatediff(found, row, dtype) if found.adapter else _whole(found, dtype)
+        with Bar(**told, delay=PATIENCE, disable=not progress) as bar, parts_told(bar):
+            return _animatediff(found, row, dtype, bar) if found.adapter else _whole(found, dtype)
     except (ImportError, PermissionError):
         raise
     except Exception as error:  # safetensors, json, diffusers and torch each have their own
@@ -139,14 +150,18 @@ def _whole(found: Files, dtype: "torch.dtype") -> "DiffusionPipeline":
     )
 
 
-def _animatediff(found: Files, row: PromptModel, dtype: "torch.dtype") -> "DiffusionPipeline":
+def _animatediff(
+    found: Files, row: PromptModel, dtype: "torch.dtype", bar: Bar
+) -> "DiffusionPipeline":
     """Put a motion adapter into a Stable Diffusion, with the scheduler and LoRA that go with it."""
     import diffusers
 
     kind = pipeline_class("AnimateDiffPipeline")
+    bar.stage("motion_adapter")
     adapter = diffusers.MotionAdapter.from_pretrained(
         found.adapter.folder, **_reading(found.adapter, dtype)
     )
+    bar.update()
     pipeline = kind.from_pretrained(
         found.whole.folder,
         motion_adapter=adapter,

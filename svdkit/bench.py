@@ -22,6 +22,7 @@ from .limits import Limit
 from .memory import ARITHMETICS, PRESETS, Preset
 from .origins import origin_of
 from .pipelines import load_for
+from .progress import Bar
 from .room import NotEnoughMemory, is_out_of_memory
 from .rungs import free_memory
 from .stopwatch import TimedRun, timed_run
@@ -56,8 +57,6 @@ def measure(
     >>> [figures.arithmetic for figures in measured.figures]
     ['stock', 'lean']
     """
-    from tqdm.auto import tqdm
-
     repeats = REPEATS.checked("repeats", repeats)
     check_request(settings, seed=SEED, verb=measure)
     device = pick_device(device, memory)
@@ -65,18 +64,20 @@ def measure(
         on_gpu = device.startswith("cuda")
         model, weights = ("svd-xt", "random") if on_gpu else ("tiny", weights)
     chosen = {"memory": memory, "device": device, "dtype": dtype, "weights": weights}
-    pipeline = load_for("animate", model, **chosen)
+    pipeline = load_for("animate", model, **chosen, progress=progress)
     origin = origin_of(pipeline)
     chosen["memory"] = origin.preset.name  # "auto" may choose another one for stock
     dtype = str(pipeline.unet.dtype).removeprefix("torch.")
-    bench = _Bench(model, chosen, origin.preset, settings, clip)
+    bench = _Bench(model, chosen, origin.preset, settings, clip, progress)
     bench.settings["lean"] = resolved(settings, pipeline, sample_image().size)
     del pipeline  # the RAM may not hold two at once
     turns = list(bench.turns(repeats))
     try:
-        with tqdm(turns, desc="bench", unit="run", disable=not progress) as bar:
-            for first, arithmetic in bar:
+        with Bar(total=len(turns), desc="measuring", unit="run", disable=not progress) as bar:
+            for first, arithmetic in turns:
+                bar.stage(arithmetic)
                 bench.take(arithmetic, first=first)
+                bar.update()
     finally:
         if bench.in_turn:
             bench.pipeline_in("lean")  # as load promises it
@@ -97,10 +98,16 @@ class _Bench:
     """The runs of a bench."""
 
     def __init__(
-        self, model: Any, chosen: Mapping[str, Any], preset: Preset, values: Mapping, clip: bool
+        self,
+        model: Any,
+        chosen: Mapping[str, Any],
+        preset: Preset,
+        values: Mapping,
+        clip: bool,
+        progress: bool,
     ):
         self.model, self.chosen, self.preset = model, chosen, preset
-        self.values, self.clip = values, clip
+        self.values, self.clip, self.progress = values, clip, progress
         # offloading's hooks keep the methods that they find: there, each has a pipeline of its own
         self.in_turn = preset.keeps in ("all", "none")
         self.runs: dict[str, list[TimedRun]] = {name: [] for name in ("stock", "lean")}
@@ -135,7 +142,9 @@ class _Bench:
     def pipeline_in(self, arithmetic: str) -> Any:
         """Load the pipeline that calculates in an arithmetic, or turn the one that is there."""
         loaded = "lean" if self.in_turn else arithmetic
-        pipeline = load_for("animate", self.model, arithmetic=loaded, **self.chosen)
+        pipeline = load_for(
+            "animate", self.model, arithmetic=loaded, **self.chosen, progress=self.progress
+        )
         if self.in_turn and arithmetic == "stock":
             lean.restore(pipeline)
         elif self.in_turn:

@@ -22,6 +22,7 @@ from .frames import check_size, frozen
 from .links import Links, name_of
 from .matching import joined, restored
 from .notes import steps_of
+from .progress import Bar
 from .records import fingerprint_of_weights, outcome_of
 from .running import run
 from .seams import in_one_line, joins, measured_join
@@ -83,19 +84,21 @@ def extend(
     check_size(len(clip) + min(times, 10**9) * wanted.num_frames, *clip.frames.shape[1:3])
     links = None if folder is None else Links(folder)
     seed = links.seed() if links and seed is None else drawn
-    for number in range(1, times + 1):
-        request = request_for(clip, pipeline, wanted, seed=seed, overlap=overlap)
-        longer = _linked(clip, request, pipeline, links, progress)
-        join = joins(longer)[-1]
-        if max_drift is not None and join["drift"] > max_drift:
-            print(
-                f"Extension {number} of {times} is left out: its drift is {join['drift']:.3f}, and "
-                f"max_drift is {max_drift:g}. The clip has {len(clip)} frames."
-            )
-            break
-        clip = longer
-        if progress:
-            print(f"Extension {number} of {times}: {in_one_line(join)}.")
+    with Bar(total=times, desc="extending", unit="extension", disable=not progress) as bar:
+        for number in range(1, times + 1):
+            request = request_for(clip, pipeline, wanted, seed=seed, overlap=overlap)
+            longer = _linked(clip, request, pipeline, links, progress)
+            join = joins(longer)[-1]
+            if max_drift is not None and join["drift"] > max_drift:
+                bar.write(
+                    f"Extension {number} of {times} is left out: its drift is {join['drift']:.3f}, "
+                    f"and max_drift is {max_drift:g}. The clip has {len(clip)} frames."
+                )
+                break
+            clip = longer
+            bar.update()
+            if progress:
+                bar.write(f"Extension {number} of {times}: {in_one_line(join)}.")
     return clip
 
 

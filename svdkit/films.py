@@ -94,7 +94,7 @@ def _by_animatediff(
     fps = fps if fps is None else FPS.checked("fps", fps)
     _refuse_what_svd_alone_has(settings)
     asked = PromptSettings.of(settings, "animate_prompt")
-    lent, row = pipeline_for("animate_prompt", model)
+    lent, row = pipeline_for("animate_prompt", model, progress)
     asked = asked.resolved(lent, row)
     if progress:
         say_remarks(prompt, lent, row)

@@ -78,6 +78,8 @@ class Forecast:
                 max_guidance_scale=settings.max_guidance_scale,
                 arithmetic=self._engine.arithmetic,
                 dtype=self._engine.dtype,
+                reaches=False,
+                progress=False,
             )
         except Exception as error:  # a thread's errors are seen by nobody
             self._say(f"No forecast: {shown(error)}")

@@ -1,6 +1,8 @@
 """A hub address or a folder → the files of one checkpoint, or an error that says what to do."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .checkpoints import (
@@ -15,7 +17,10 @@ from .checkpoints import (
     wanted_of,
 )
 from .paths import shown
+from .progress import Bar, counting_into
 from .refusals import teaching
+
+LARGE = 1e8  # bytes, of which it is said where they go
 
 
 def from_hub(
@@ -25,6 +30,7 @@ def from_hub(
     hint: str = "",
     verb: str | None = None,
     without: tuple[str, ...] = (),
+    progress: bool = False,
 ) -> Checkpoint:
     """Download what is needed of a checkpoint, or take it from the cache.
 
@@ -36,7 +42,8 @@ def from_hub(
     try:
         sizes = _sizes(repo)
         has_index = "model_index.json" in sizes
-        index = hf_hub_download(repo, "model_index.json") if has_index else None
+        with _without_its_bars():
+            index = hf_hub_download(repo, "model_index.json") if has_index else None
     except Exception as error:  # the libraries below have many; each is told in our words
         cached = cached_folder(repo)
         if cached is None:
@@ -46,10 +53,12 @@ def from_hub(
     about = index_without(read_json(Path(index)), without) if index else None
     check_pipeline(repo, sizes, about, verb)
     names = belonging(sizes, about)
-    return _fetched(repo, sizes, names, variant_of(names, half), hint)
+    return _fetched(repo, sizes, names, variant_of(names, half), hint, progress=progress)
 
 
-def model_from_hub(repo: str, *, half: bool, extra: tuple[str, ...] = ()) -> Checkpoint:
+def model_from_hub(
+    repo: str, *, half: bool, extra: tuple[str, ...] = (), progress: bool = False
+) -> Checkpoint:
     """Download a single model, such as a motion adapter, or take it from the cache.
 
     `extra` names files beside it that are needed as well.
@@ -68,7 +77,7 @@ def model_from_hub(repo: str, *, half: bool, extra: tuple[str, ...] = ()) -> Che
         return Checkpoint(folder, variant_of(names, half), folder.name)
     names = [name for name in sizes if "/" not in name]
     check_single(repo, names, extra)
-    return _fetched(repo, sizes, names, variant_of(names, half), "", extra)
+    return _fetched(repo, sizes, names, variant_of(names, half), "", extra, progress=progress)
 
 
 def _sizes(repo: str) -> dict[str, int]:
@@ -86,16 +95,42 @@ def _fetched(
     variant: str | None,
     hint: str,
     extra: tuple[str, ...] = (),
+    *,
+    progress: bool = False,
 ) -> Checkpoint:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import are_progress_bars_disabled
 
-    wanted = [*wanted_of(names, variant), *extra]
-    _make_sure_of_room(repo, {name: sizes[name] for name in wanted})
+    wanted = {name: sizes[name] for name in (*wanted_of(names, variant), *extra)}
+    missing = _missing(repo, wanted)
+    _make_sure_of_room(repo, missing)
+    shows = progress and missing > 0 and not are_progress_bars_disabled()
+    if progress and missing > LARGE:
+        print(f"Downloading {missing / 1e9:.1f} GB of {repo} into {_shown_cache()}, once.")
+    size = {"total": missing, "unit": "B", "unit_scale": True}
     try:
-        folder = Path(snapshot_download(repo, allow_patterns=wanted))
+        with Bar(desc=f"downloading {repo}", disable=not shows, **size) as bar, _without_its_bars():
+            counting = counting_into(bar, lambda: missing - _missing(repo, wanted))
+            folder = Path(snapshot_download(repo, allow_patterns=list(wanted), tqdm_class=counting))
     except Exception as error:
         raise teaching(repo, error, hint) from error
     return Checkpoint(folder, variant, folder.name)
+
+
+@contextmanager
+def _without_its_bars() -> Iterator[None]:
+    """Let the hub's library show no bars of its own, unless the environment insists on them."""
+    from huggingface_hub import constants
+    from huggingface_hub import utils as of_hub
+
+    if of_hub.are_progress_bars_disabled() or constants.HF_HUB_DISABLE_PROGRESS_BARS is False:
+        yield
+        return
+    of_hub.disable_progress_bars()
+    try:
+        yield
+    finally:
+        of_hub.enable_progress_bars()
 
 
 def cached_folder(repo: str) -> Path | None:
@@ -156,20 +191,30 @@ def hub_answers(repo: str) -> bool:
     return True
 
 
-def _make_sure_of_room(repo: str, sizes: dict[str, int]) -> None:
-    from huggingface_hub import constants, try_to_load_from_cache
+def _missing(repo: str, sizes: dict[str, int]) -> int:
+    """Count the bytes of files that the cache does not have."""
+    from huggingface_hub import try_to_load_from_cache
 
     here = (try_to_load_from_cache(repo, name) for name in sizes)
-    missing = sum(
+    return sum(
         size for size, path in zip(sizes.values(), here, strict=True) if not isinstance(path, str)
     )
+
+
+def _make_sure_of_room(repo: str, missing: int) -> None:
+    from huggingface_hub import constants
+
     cache = Path(constants.HF_HUB_CACHE)
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if missing > free:
         raise OSError(
-            f"{repo} takes {missing / 1e9:.1f} GB, and the disk of {shown(cache)!r} has "
+            f"{repo} takes {missing / 1e9:.1f} GB, and the disk of {_shown_cache()!r} has "
             f"{free / 1e9:.1f} GB left; make room, or set HF_HOME to a folder on a larger disk."
         )
-    if missing > 1e8:
-        print(f"Downloading {missing / 1e9:.1f} GB of {repo} into {shown(cache)}, once.")
+
+
+def _shown_cache() -> str:
+    from huggingface_hub import constants
+
+    return shown(Path(constants.HF_HUB_CACHE))

@@ -6,6 +6,8 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from .progress import Bar
+
 _lock = Lock()
 _animating: set[int] = set()  # ids of the pipelines that are at work
 
@@ -25,8 +27,14 @@ def borrowed(
     curve: list[float] | None,
     progress: bool,
     around: Mapping[str, Callable[..., Any]] | None = None,
+    *,
+    what: str = "animating",
+    steps: int | None = None,
 ) -> Iterator[Any]:
-    """Lend a pipeline with a guidance curve and without progress, and take it back as it was.
+    """Lend a pipeline with a guidance curve and our bar, and take it back as it was.
+
+    The bar says `what` is done, in so many `steps`; what the pipeline's owner has configured of
+    bars goes for this one too, and with `progress` false there is none.
 
     Meanwhile `around` has, for names of its methods, what is called in their place: a function that
     is given the method first.
@@ -40,7 +48,8 @@ def borrowed(
     'StableVideoDiffusionPipeline'
     """
     kind = type(pipeline)
-    bar = getattr(pipeline, "_progress_bar_config", {})
+    shown = {"desc": what, "total": steps, "unit": "step", "postfix": "encoding"}
+    shown |= getattr(pipeline, "_progress_bar_config", {})
     vae_dtype = pipeline.vae.dtype
     with _lock:
         if id(pipeline) in _animating:
@@ -50,11 +59,11 @@ def borrowed(
             )
         _animating.add(id(pipeline))
     try:
-        if curve is not None or around:
-            pipeline.__class__ = _changed(kind, curve, around or {})
-        if not progress:
-            pipeline.set_progress_bar_config(**bar | {"disable": True})
-        yield pipeline
+        with Bar(**shown if progress else {"disable": True}) as bar:
+            pipeline.__class__ = _changed(
+                kind, curve, {"progress_bar": bar.steps, **(around or {})}
+            )
+            yield pipeline
     except BaseException:
         if pipeline.vae.dtype != vae_dtype:
             pipeline.vae.to(vae_dtype)
@@ -62,7 +71,6 @@ def borrowed(
         raise
     finally:
         pipeline.__class__ = kind
-        pipeline._progress_bar_config = bar
         _animating.discard(id(pipeline))
 
 

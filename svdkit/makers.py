@@ -13,6 +13,7 @@ from .clips import Clip
 from .engines import Engine
 from .jobs import Job, Stopped
 from .paths import shown
+from .progress import heard_by
 from .settings import settings_in
 from .verdicts import Pace, in_words
 
@@ -119,7 +120,8 @@ class Maker:
         steps = _Steps(self, job)
         try:
             self.tell(f"Loading {self._engine.name} …")
-            pipeline = self._engine.ready(order.memory)
+            with heard_by(lambda line: (job.go_on(), self.tell(line))):
+                pipeline = self._engine.ready(order.memory)
             job.go_on()
             self.tell("Looking at the picture …")
             steps.begin()

@@ -52,7 +52,7 @@ def draw(
     checked_prompt(prompt)
     asked = PromptSettings.of(settings, "draw")
     seed = checked_seed(seed)
-    pipeline, row = pipeline_for("draw", model)
+    pipeline, row = pipeline_for("draw", model, progress)
     asked = replace(asked.resolved(pipeline, row), num_frames=None)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     if progress:
@@ -72,7 +72,7 @@ def draw(
 
 
 def pipeline_for(
-    verb: str, model: "str | os.PathLike | DiffusionPipeline"
+    verb: str, model: "str | os.PathLike | DiffusionPipeline", progress: bool = True
 ) -> "tuple[DiffusionPipeline, PromptModel | None]":
     """Load a model that draws, or take a loaded pipeline, which returns to its GPU if it left it.
 
@@ -80,7 +80,7 @@ def pipeline_for(
     64
     """
     if isinstance(model, (str, os.PathLike)):
-        pipeline = load_for(verb, model)
+        pipeline = load_for(verb, model, progress=progress)
     else:
         pipeline = model
         check_kind(verb, pipeline)
@@ -100,7 +100,12 @@ def made_of(
     """Call diffusers with a prompt, and give what it gives."""
     import torch
 
-    with borrowed(pipeline, None, progress) as lent, quietly(), warnings.catch_warnings():
+    shown = {"what": "drawing", "steps": settings.num_inference_steps}
+    with (
+        borrowed(pipeline, None, progress, **shown) as lent,
+        quietly(),
+        warnings.catch_warnings(),
+    ):
         # of an SDXL in half precision diffusers calls what it has deprecated itself
         warnings.filterwarnings("ignore", message=".*upcast_vae", category=FutureWarning)
         try:

@@ -1,7 +1,6 @@
 """load and unload: a ready pipeline, from the hub, a folder, or a bundled one."""
 
 import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +27,6 @@ from .residence import (
 )
 from .room import NotEnoughMemory, is_out_of_memory
 from .rungs import rung_below, take_off
-from .upstream import without_bars
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +44,7 @@ def load(
     weights: str | None = None,
     arithmetic: str = "lean",
     compile: bool = False,
+    progress: bool = True,
 ) -> "DiffusionPipeline":
     """Load a ready pipeline by a name of MODELS, a hub address, or a folder in diffusers' layout.
 
@@ -56,7 +55,7 @@ def load(
     memory. Stable Video Diffusion calculates in svdkit's lean way: the same mathematics in less
     memory and time, rounded otherwise in the last digits; `arithmetic="stock"` is diffusers' own.
     `compile=True` lets torch compile its UNet: the first clip of each size takes minutes longer,
-    those after it are faster.
+    those after it are faster. `progress=False` shows no bars of what is downloaded and read.
 
     >>> load("tiny", device="cpu") is load("tiny", device="cpu")
     True
@@ -70,6 +69,7 @@ def load(
         weights=weights,
         arithmetic=arithmetic,
         compile=compile,
+        progress=progress,
     )
 
 
@@ -83,6 +83,7 @@ def load_for(
     weights: str | None = None,
     arithmetic: str = "lean",
     compile: bool = False,
+    progress: bool = True,
 ) -> "DiffusionPipeline":
     """Load a pipeline that is good for a verb: "animate", "draw" or "animate_prompt".
 
@@ -100,7 +101,7 @@ def load_for(
     dtype = pick_dtype(dtype, device)
     asked = Asked(memory, device, dtype, weights, arithmetic, compile)
     with moving:
-        return _loaded(verb, name, asked)
+        return _loaded(verb, name, asked, progress)
 
 
 def unload() -> None:
@@ -126,7 +127,9 @@ class Asked(NamedTuple):
     compile: bool
 
 
-def _loaded(verb: str | None, name: Any, asked: Asked) -> "DiffusionPipeline":
+def _loaded(
+    verb: str | None, name: Any, asked: Asked, progress: bool = False
+) -> "DiffusionPipeline":
     memory, device, dtype, weights, arithmetic, compiles = asked
     if isinstance(name, str):
         name = address_of(name)
@@ -146,14 +149,14 @@ def _loaded(verb: str | None, name: Any, asked: Asked) -> "DiffusionPipeline":
     if random and not isinstance(row, Model):
         raise ValueError(f"weights='random' builds a model of {', '.join(MODELS)}; not {name!r}.")
     # what can go wrong outside goes wrong here, before the pipeline that is there makes room
-    found = None if random else gather(str(name), row, folder, dtype, verb)
+    found = None if random else gather(str(name), row, folder, dtype, verb, progress)
     make_room(device)
     small = bool(row and row.bundled)
     other = None if found is None or found.animates else found.gib
     preset = preset_for(memory, device, small=small, weights_gib=other, arithmetic=arithmetic)
+    called = row.name if row else folder.name if folder else str(name)
     if found:
-        with without_bars() if small else nullcontext():
-            pipeline = read(found, row, dtype)
+        pipeline = read(found, row, dtype, called, progress and not small)
     else:
         # a GPU draws its numbers quicker, and others; those of tiny are the same everywhere
         straight = preset.name == "all_on_gpu" and not small
@@ -165,7 +168,7 @@ def _loaded(verb: str | None, name: Any, asked: Asked) -> "DiffusionPipeline":
     preset = _placed(pipeline, preset, asked)
     move_in(device, Resident(what, asked, pipeline))
     origin = Origin(
-        name=row.name if row else folder.name if folder else str(name),
+        name=called,
         model=row,
         source="random" if random else "bundled" if small else "folder" if folder else "hub",
         revision=found.revision if found else None,

@@ -146,7 +146,7 @@ class Replay:
             for name in verb.pictures
         ]
         given = self._is_given(request)
-        pipeline = self.pipeline if given else _load(request, outcome)
+        pipeline = self.pipeline if given else _load(request, outcome, self.progress)
         new = verb.do(request, pipeline, pictures, clips, self.progress)
         found = _changes(request, outcome, steps_of(new.recipe)[-1])
         self.changes += [change for change in found if change not in self.changes]
@@ -222,7 +222,7 @@ def _check_model(request: Mapping[str, Any]) -> None:
         )
 
 
-def _load(request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Any:
+def _load(request: Mapping[str, Any], outcome: Mapping[str, Any], progress: bool) -> Any:
     then, now = outcome.get("device"), pick_device()
     dtype = outcome.get("dtype")
     same_kind = (then == "cpu") == (now == "cpu") and isinstance(dtype, str) and dtype in DTYPES
@@ -232,6 +232,7 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any]) -> Any:
         return load_for(
             VERBS[request["verb"]].uses,
             request["model"],
+            progress=progress,
             dtype=dtype if same_kind else None,
             weights=random,
             arithmetic=arithmetic if arithmetic in ARITHMETICS else "lean",

@@ -12,6 +12,7 @@ from .lean import is_lean, look_anew, shortened
 from .lending import borrowed
 from .origins import origin_of
 from .previews import Preview, matrix_in, sigmas_at
+from .progress import Bar
 from .qualities import QUALITIES
 from .room import NotEnoughMemory, is_out_of_memory
 from .rungs import free_memory, next_rung, shortage, step_down
@@ -75,7 +76,9 @@ def run(
             raise told
         if progress:
             preset = origin_of(pipeline).preset.name
-            print(f"Memory ran out with {preset!r}: going on with {rung.name!r}. {rung.summary}")
+            Bar.write(  # which another bar may be around
+                f"Memory ran out with {preset!r}: going on with {rung.name!r}. {rung.summary}"
+            )
         step_down(pipeline, rung)
 
 
@@ -114,7 +117,7 @@ def _frames_of(
     around = encode_once(pipeline, steering.around)
     quality = QUALITIES[settings.quality]
     with (
-        borrowed(pipeline, curve, progress, around) as lent,
+        borrowed(pipeline, curve, progress, around, steps=steps) as lent,
         shortened(pipeline, quality.shortcuts, steps, guided=high > 1),
     ):
         try:

@@ -19,6 +19,7 @@ from .metrics import MEASURES
 from .models import MODELS
 from .paths import shown
 from .pipelines import load_for
+from .progress import Bar
 from .records import identity_of
 from .settings import changed
 from .shelves import Shelf
@@ -62,8 +63,10 @@ def sweep(
             f"A {type(pipeline).__name__} cannot travel to the workers of an executor; give the "
             "model's name, like 'svd-xt', and each of them loads it."
         )
-    if is_name:
-        pipeline = load_for("animate", pipeline) if executor is None else named_for_all(pipeline)
+    if is_name and executor is None:
+        pipeline = load_for("animate", pipeline, progress=progress)
+    elif is_name:
+        pipeline = named_for_all(pipeline)
     shelf = Shelf.start(folder, identity_of(pipeline))
     orders = orders_for(image, cells, pipeline, shelf)
     missing = [order for order in orders if not shelf.has(order.name)]
@@ -222,7 +225,7 @@ class Sweep:
         wanted = changed(wanted, settings)
         picture = self._shelf.picture(cell.image_sha256) if image is None else image
         check_cells(picture, [wanted])
-        pipeline = self._loaded(pipeline)
+        pipeline = self._loaded(pipeline, progress)
         check_same(pipeline, self._shelf)
         (order,) = orders_for(picture, [wanted], pipeline, self._shelf)
         if self._shelf.has(order.name):
@@ -244,7 +247,7 @@ class Sweep:
             )
         return cell
 
-    def _loaded(self, pipeline: Any) -> Any:
+    def _loaded(self, pipeline: Any, progress: bool) -> Any:
         pipeline = self._pipeline if pipeline is None else pipeline
         about = self._shelf.about
         if pipeline is None:
@@ -254,9 +257,9 @@ class Sweep:
                     "its pipeline as pipeline=."
                 )
             pipeline = about["model"]
-        return (
-            load_for("animate", pipeline) if isinstance(pipeline, (str, os.PathLike)) else pipeline
-        )
+        if isinstance(pipeline, (str, os.PathLike)):
+            return load_for("animate", pipeline, progress=progress)
+        return pipeline
 
 
 def _counted(made: Iterable[bool]) -> Iterator[int]:
@@ -266,13 +269,10 @@ def _counted(made: Iterable[bool]) -> Iterator[int]:
 
 def _watch(steps: Iterator[int], total: int, missing: int, title: str, progress: bool) -> None:
     """Follow a sweep to its end, with a bar."""
-    from tqdm.auto import tqdm
-
     there = total - missing
-    with tqdm(total=total, initial=there, desc=title, unit="clip", disable=not progress) as bar:
+    with Bar(total=total, initial=there, desc=title, unit="cell", disable=not progress) as bar:
         for settled in steps:
-            if there + settled > bar.n:  # or it would draw itself anew for nothing
-                bar.update(there + settled - bar.n)
+            bar.reach(there + settled)
 
 
 def _by_values(cell: Cell) -> list[tuple]:

@@ -2,10 +2,13 @@
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from threading import Lock
 from types import ModuleType
 from typing import Any
+
+from .progress import Bar
 
 _lock = Lock()
 _quiet: list[int] = []  # one for each that wants quiet
@@ -64,22 +67,62 @@ def feature_extractor(config: dict[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def without_bars() -> Iterator[None]:
-    """Show no progress bars of diffusers and transformers: a moment's loading needs none.
+    """Show no progress bars of diffusers and transformers: svdkit has its own.
 
     >>> with without_bars():
     ...     pass
     """
     from diffusers.utils import logging as of_diffusers
+    from huggingface_hub import utils as of_hub
     from transformers.utils import logging as of_transformers
 
     shown = [log for log in (of_diffusers, of_transformers) if log.is_progress_bar_enabled()]
-    for log in shown:
-        log.disable_progress_bar()
+    hub_is_quiet = of_hub.are_progress_bars_disabled()  # transformers decides for the hub, too
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Cannot (dis|en)able progress bars")
+        for log in shown:
+            log.disable_progress_bar()
     try:
         yield
     finally:
-        for log in shown:
-            log.enable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Cannot (dis|en)able progress bars")
+            for log in shown:
+                log.enable_progress_bar()
+            if hub_is_quiet:
+                of_hub.disable_progress_bars()
+
+
+@contextlib.contextmanager
+def parts_told(bar: Bar) -> Iterator[None]:
+    """Tell a bar of each part of a pipeline that diffusers reads, in place of the libraries' bars.
+
+    >>> with Bar(disable=True) as bar, parts_told(bar):
+    ...     pass
+    """
+    from diffusers.utils import logging
+
+    theirs = logging.tqdm
+
+    def told(items: Any = None, **how: Any) -> Any:
+        if not str(how.get("desc")).startswith("Loading pipeline"):  # but a part's files
+            return theirs(items, **how)
+        return _each_told(list(items), bar)
+
+    with without_bars():
+        logging.tqdm = told
+        try:
+            yield
+        finally:
+            logging.tqdm = theirs
+
+
+def _each_told(parts: list[tuple[str, Any]], bar: Bar) -> Iterator[tuple[str, Any]]:
+    bar.total = bar.n + len(parts)
+    for part in parts:
+        bar.stage(part[0])
+        yield part
+        bar.update()
 
 
 @contextlib.contextmanager

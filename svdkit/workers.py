@@ -77,7 +77,7 @@ def run_job(job: Mapping[str, Any]) -> int:
     import torch
 
     torch.set_num_threads(job["threads"])
-    pipeline = load_for("animate", job["model"])
+    pipeline = load_for("animate", job["model"], progress=False)
     shelf = Shelf.open(job["folder"])
     waiting = (
         Order(**order)

@@ -3,6 +3,7 @@
 import gc
 import html
 import re
+import sys
 import threading
 import time
 
@@ -109,6 +110,24 @@ def test_a_panel_by_name_opens_at_once_and_loads_when_asked():
     assert not panel._engine.is_loaded
     called(panel, "steps").value, called(panel, "frames").value = 1, 2
     assert len(animated(panel)) == 2
+    panel.close()
+
+
+def test_a_download_is_told_of_in_the_panel_and_can_be_cancelled(hub_of, checkpoint, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", None)
+    bars = sys.modules["huggingface_hub.utils.tqdm"]
+    monkeypatch.setattr(bars, "HF_HUB_DISABLE_PROGRESS_BARS", None, raising=False)
+    hub_of({"somebody/small-svd": checkpoint})
+    panel = sk.panel("somebody/small-svd")
+
+    def stop(change):
+        if re.search("downloading somebody/small-svd: .*MB", change["new"]):
+            panel.cancel()
+
+    panel._maker.status.observe(stop, names="value")
+    called(panel, "Animate").click()
+    assert panel.wait(SECONDS)
+    assert "Stopped after 0" in told(panel)
     panel.close()
 
 
