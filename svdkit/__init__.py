@@ -58,6 +58,7 @@ _MODULE_OF = {
     "Aim": "aiming",
     "loop": "loops",
     "cinemagraph": "cinemagraphs",
+    "keep": "drives",
     "panel": "panels",
     "Panel": "panels",
     "plan": "planning",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:  # for editors; a test holds these lines against the table abo
     from .display import show_clips as show_clips
     from .display import show_frames as show_frames
     from .drawings import Drawing as Drawing
+    from .drives import keep as keep
     from .films import animate_prompt as animate_prompt
     from .framing import show_fit as show_fit
     from .gpus import GPUS as GPUS

@@ -1,7 +1,6 @@
 """What is right on this machine, what is wrong, and what to do about it."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import re
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from . import __version__, hub
+from . import __version__, drives, hub
 from .models import MODELS, Model
 from .refusals import SET_A_TOKEN
 from .reports import TOKENS, Check, Report, cleaned, line, looked_at
@@ -53,13 +52,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except (importlib.metadata.PackageNotFoundError, KeyError):  # KeyError: half uninstalled
         return None
-
-
-def _in_colab() -> bool:
-    try:
-        return importlib.util.find_spec("google.colab") is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _python() -> Iterator[Check]:
@@ -185,14 +177,14 @@ def _ffmpeg() -> Iterator[Check]:
 def _jupyter() -> Iterator[Check]:
     import ipywidgets
 
-    widgets, lab, colab = ipywidgets.__version__, _version("jupyterlab"), _in_colab()
-    where = "Colab" if colab else f"JupyterLab {lab}" if lab else "no JupyterLab"
+    widgets, lab, host = ipywidgets.__version__, _version("jupyterlab"), drives.host()
+    where = host or (f"JupyterLab {lab}" if lab else "no JupyterLab")
     cure = 'pip install "svdkit[lab]"     unless another program, like VS Code, opens notebooks'
-    yield line("Jupyter", f"ipywidgets {widgets}, {where}", "" if lab or colab else cure)
+    yield line("Jupyter", f"ipywidgets {widgets}, {where}", "" if lab or host else cure)
     halves = WIDGETS.get(widgets.partition(".")[0], {})
     seen = {name: _version(name) or "missing" for name in halves}
     fit = all(seen[name].startswith(f"{major}.") for name, major in halves.items())
-    if not fit and not colab:  # whose front end is its own
+    if not fit and not host:  # whose front end is its own
         found = " and ".join(f"{name} {version}" for name, version in seen.items())
         found += f" do not go with ipywidgets {widgets}"
         cure = "pip install " + " ".join(f'"{name}=={major}.*"' for name, major in halves.items())
@@ -202,15 +194,16 @@ def _jupyter() -> Iterator[Check]:
 def _token() -> Iterator[Check]:
     from huggingface_hub import constants, get_token
 
+    colab = drives.host() == "Colab"
     if get_token() is None:
         gated = ", ".join(model.name for model in MODELS.values() if model.gated)
-        note = "; Colab shows its secrets to notebooks, not to commands" if _in_colab() else ""
+        note = "; Colab shows its secrets to notebooks, not to commands" if colab else ""
         found = f"none, and gated models need one: {gated}{note}"
         yield Check("hub token", "remark", found, SET_A_TOKEN)
         return
     in_environment = any(os.environ.get(name, "").strip() for name in TOKENS)
     saved = os.path.exists(constants.HF_TOKEN_PATH)
-    elsewhere = "saved by login" if saved else "a secret of Colab" if _in_colab() else "given"
+    elsewhere = "saved by login" if saved else "a secret of Colab" if colab else "given"
     yield Check("hub token", "right", "set in the environment" if in_environment else elsewhere)
 
 
@@ -277,6 +270,12 @@ def _cache() -> Iterator[Check]:
     yield line("disk", found, "" if enough else MOVE_THE_CACHE)
 
 
+def _results() -> Iterator[Check]:
+    if (host := drives.host()) and not os.path.isdir(drives.MY_DRIVE):
+        cure = "sk.keep() gives a folder that stays."
+        yield Check("results", "remark", f"{host} lends this machine: its files go with it", cure)
+
+
 def _ram() -> Iterator[Check]:
     import psutil
 
@@ -296,5 +295,6 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[Check]], str], ...] = (
     ("hub token", _token, "pip install huggingface-hub"),
     ("models", _models, "pip install huggingface-hub"),
     ("cache", _cache, "pip install huggingface-hub, or set HF_HOME to a writable folder."),
+    ("results", _results, ""),
     ("RAM", _ram, "pip install psutil"),
 )

@@ -17,7 +17,6 @@ from .checkpoints import (
     wanted_of,
 )
 from .paths import shown
-from .progress import Bar, counting_into
 from .refusals import teaching
 
 LARGE = 1e8  # bytes, of which it is said where they go
@@ -100,6 +99,8 @@ def _fetched(
 ) -> Checkpoint:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled
+
+    from .progress import Bar, counting_into  # which the doctor, who looks at the cache, can lack
 
     wanted = {name: sizes[name] for name in (*wanted_of(names, variant), *extra)}
     missing = _missing(repo, wanted)

@@ -7,11 +7,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
-    {"paths", "kinds", "notes", "limits", "jobs", "easel"},
+    {"paths", "kinds", "notes", "limits", "jobs", "easel", "progress"},
     {"models", "frames", "arrays", "web", "video", "workshops", "refusals", "drawing", "matching"}
     | {"upstream", "devices", "lending", "previews", "reports", "room", "counting", "qualities"},
     {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"}
-    | {"encodings", "gpus"},
+    | {"encodings", "gpus", "drives"},
     {"images", "albums", "miniatures", "hub", "prompting", "measured"},
     {"files", "masks", "drawings", "remarks"},
     {"settings", "clips", "memory", "architectures"},

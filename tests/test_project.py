@@ -1,21 +1,26 @@
 """The files around the package: what they promise holds, and they agree with one another."""
 
+import email
 import json
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from write_headers import ROOT, repository
+from write_headers import NOTEBOOKS, ROOT, repository
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LECTURERS = ROOT / "notebooks" / "README.md"
+DOCUMENTS = (*sorted(ROOT.glob("*.md")), LECTURERS)
 CONDA_NAMES = {"torch": "pytorch", "huggingface-hub": "huggingface_hub"}
 
 
@@ -66,16 +71,50 @@ def test_the_readme_opens_with_the_two_commands():
 
 def test_the_address_of_the_repository_is_the_same_everywhere():
     where = repository().removeprefix("https://github.com/")
-    for file in (*ROOT.glob("*.md"), *ROOT.glob("notebooks/*.ipynb")):
+    for file in (*DOCUMENTS, *NOTEBOOKS):
         text = file.read_text(encoding="utf-8")
         for found in re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)", text):
             assert found == where, file
 
 
-def test_every_link_of_the_documents_leads_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text("utf-8")):
-            assert (ROOT / link).exists(), f"{name}: {link}"
+def anchors_of(document):
+    """The names that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_document_leads_somewhere(document):
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", document.read_text(encoding="utf-8")):
+        file, _, anchor = link.partition("#")
+        target = document.parent / file if file else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target), link
+
+
+def test_the_page_for_lecturers_names_every_notebook_with_its_title_and_stays_short():
+    page = LECTURERS.read_text(encoding="utf-8")
+    assert len(page.splitlines()) <= 120
+    rows = re.findall(r"^\| \[(\d\d [^\]]+)\]\(([^)]+)\) \|", page, re.MULTILINE)
+    titles = [
+        nbformat.read(path, as_version=4).cells[0].source.splitlines()[0] for path in NOTEBOOKS
+    ]
+    expected = [
+        (f"{path.name[:2]} {title.removeprefix('# ')}", path.name)
+        for path, title in zip(NOTEBOOKS, titles, strict=True)
+    ]
+    assert rows == expected
+
+
+def test_the_page_for_lecturers_promises_what_the_plan_predicts():
+    import svdkit as sk
+
+    page = LECTURERS.read_text(encoding="utf-8")
+    for gpu in ("T4", "L4", "RTX 3060 8GB"):
+        plan = sk.plan("svd-xt", gpu=gpu, progress=False)
+        row = next(row for row in plan.rows if row.preset == plan.auto)
+        assert f"| {gpu} | `{plan.auto}` | {row.peak_gib:.1f} GiB | {row.time} |" in page
+    assert f"{plan.download_gib * 2**30 / 1e9:.1f} GB" in page
 
 
 def test_the_readmes_python_runs(tmp_path):
@@ -151,23 +190,79 @@ def test_ruff_is_content(command):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_the_wheel_brings_what_the_package_needs(tmp_path):
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = Path(tmp_path).glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """What a release uploads: the sources, and the wheel that is built from them."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,), (sources,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sources
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built):
+    names = set(zipfile.ZipFile(built[0]).namelist())
+    package = {file for file in (ROOT / "svdkit").rglob("*") if file.is_file()}
+    expected = {
+        file.relative_to(ROOT).as_posix()
+        for file in package
+        if not {"__pycache__", ".ipynb_checkpoints"} & set(file.parts)
+    }
+    about = f"svdkit-{version()}.dist-info"
+    assert {name for name in names if not name.startswith(about)} == expected
+    assert {f"{about}/licenses/LICENSE", f"{about}/entry_points.txt"} <= names
     for needed in (
         "svdkit/py.typed",
+        "svdkit/easel.js",
+        "svdkit/easel.css",
         "svdkit/toyland/sample.png",
         "svdkit/configs/svd-xt/unet/config.json",
         "svdkit/toyland/weights/tiny/model_index.json",
     ):
         assert needed in names
-    assert wheel.stat().st_size < 40e6
-    assert {name.split("/")[0] for name in names} == {"svdkit", f"svdkit-{version()}.dist-info"}
+    assert built[0].stat().st_size < 40e6
+
+
+def test_the_sources_hold_what_the_tests_and_lessons_need(built):
+    with tarfile.open(built[1]) as sources:
+        inside = {name.partition("/")[2] for name in sources.getnames()}
+    for needed in (
+        *("LICENSE", "README.md", "CHANGELOG.md", "constraints.txt", "tests/conftest.py"),
+        *(path.relative_to(ROOT).as_posix() for path in (*NOTEBOOKS, LECTURERS)),
+    ):
+        assert needed in inside
+    assert not [name for name in inside if "__pycache__" in name or name.startswith("build/")]
+
+
+def test_the_wheel_says_what_it_is(built):
+    with zipfile.ZipFile(built[0]) as wheel:
+        text = wheel.read(f"svdkit-{version()}.dist-info/METADATA").decode()
+    about = email.message_from_string(text)
+    assert (about["Name"], about["Version"]) == ("svdkit", version())
+    assert about["License-Expression"] == "MIT"
+    assert about["Requires-Python"] == PROJECT["requires-python"]
+    assert f"Repository, {repository()}" in about.get_all("Project-URL")
+    assert set(about.get_all("Classifier")) == set(PROJECT["classifiers"])
+    assert about["Description-Content-Type"] == "text/markdown"
+    links = r"\]\((?!http|#)([^)]+)\)"
+    there = f"]({repository()}/blob/main/"
+    assert text.endswith(re.sub(links, lambda match: f"{there}{match[1]})", README))
+    assert len(re.findall(links, README)) > 10
+
+
+def test_the_wheel_installs_alone_and_is_imported_in_an_instant(built, tmp_path):
+    """Without what it depends on: nothing heavy may be needed before something is animated."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    install = ["install", "--no-deps", "--no-index", "--disable-pip-version-check", built[0]]
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
+    script = "import svdkit as sk; print(sk.__version__, *sk.MODELS, sk.MODELS['tiny'].folder)"
+    run = subprocess.run([python, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    *names, folder = run.stdout.split()
+    assert names[:2] == [version(), "tiny"]
+    assert Path(folder, "model_index.json").is_file()
+    assert Path(folder).is_relative_to(tmp_path)
 
 
 def version():
