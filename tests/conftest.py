@@ -98,14 +98,18 @@ def edit_json():
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Start the system's Chromium, without a look outside."""
+    """Start the system's Chromium, or playwright's own, without a look outside."""
     from playwright.sync_api import sync_playwright
 
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("there is no Chromium on this machine")
     quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
+        installed = shutil.which("chromium") or shutil.which("chromium-browser")
+        path = installed or playwright.chromium.executable_path
+        if not os.path.exists(path):
+            pytest.skip(
+                "there is no Chromium on this machine. Install one with `apt-get install chromium` "
+                "or `python -m playwright install chromium`."
+            )
         browser = playwright.chromium.launch(executable_path=path, args=quiet)
         yield browser
         browser.close()

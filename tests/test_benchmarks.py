@@ -33,3 +33,11 @@ def test_the_sweep_benchmark_compares_both_in_one_run(tmp_path):
     (both,) = report["rounds"]
     assert report["median_ratio"] == pytest.approx(both["sweep_s"] / both["bare_s"], rel=0.001)
     assert report["cpu"]
+
+
+@pytest.mark.browser
+def test_the_screen_benchmark_sees_every_clip(tmp_path, chromium):
+    small = ["--frames", "2", "--height", "64", "--width", "112", "--rounds", "2"]
+    report = report_of(tmp_path, "on_screen.py", *small)
+    assert len(report["rounds"]) == 2
+    assert 0 < report["median_seconds"] <= report["most_seconds"]
