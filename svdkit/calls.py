@@ -21,11 +21,13 @@ def call_of(
     *,
     picture: str = "picture",
     mask: str | None = None,
+    pipeline: str = "",
 ) -> str:
     """Write down the call that animates a picture with such values, or moves what a mask holds.
 
     `values` are settings, how the picture is fitted, and the seed. Only what departs from the
-    model's own settings is told, and always the seed. `picture` and `mask` are code.
+    model's own settings is told, and always the seed. `picture` and `mask` are code, and so is
+    `pipeline`, for a model whose name alone does not load it again.
 
     >>> print(call_of({"seed": 7, "fps": 7, "motion_bucket_id": 180}, "tiny"))
     sk.animate(picture, "tiny", motion_bucket_id=180, seed=7)
@@ -45,7 +47,8 @@ def call_of(
     given = {name: values[name] for name in usual if values.get(name) is not None}
     told = {name: value for name, value in given.items() if value != usual[name]}
     told |= {"seed": values.get("seed")}
-    arguments = [picture, *([mask] if mask else []), written(shown(os.fspath(model)))]
+    arguments = [picture, *([mask] if mask else [])]
+    arguments += [pipeline or written(shown(os.fspath(model)))]
     arguments += [f"{name}={written(value)}" for name, value in told.items()]
     verb = "sk.cinemagraph" if mask else "sk.animate"
     call = f"{verb}({', '.join(arguments)})"

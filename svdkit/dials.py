@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .paths import shown
 from .qualities import QUALITIES
 from .settings import Settings
 
@@ -154,6 +155,19 @@ def note(text: str) -> str:
     return f'<div style="{style}">{html.escape(text)}</div>'
 
 
+def alarm(error: BaseException) -> str:
+    """Write what went wrong as HTML, in words.
+
+    >>> alarm(ValueError("fps is 0"))[-15:]
+    '>fps is 0</div>'
+    """
+    text = shown(error) or type(error).__name__
+    if not isinstance(error, (ValueError, TypeError, OSError, RuntimeError)):
+        text = f"{type(error).__name__}: {text}"  # whose text may not say what happened
+    style = "border-left:4px solid #d93025;padding:2px 8px;line-height:1.35"
+    return f'<div role="alert" style="{style}">{html.escape(text)}</div>'
+
+
 def _slider(dial: Dial, begin: Mapping[str, Any]) -> Any:
     import ipywidgets as widgets
 
@@ -186,4 +200,4 @@ def hint(kind: type, text: str) -> dict[str, str]:
 
 
 def _rounded(value: float, dial: Dial) -> float:
-    return value if isinstance(dial.step, int) else round(value, 3)
+    return value if isinstance(dial.step, int) else round(value, 6)

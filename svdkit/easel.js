@@ -13,7 +13,6 @@ const HINTS = {
   box: "Drag from corner to corner: what the box holds will move.",
   brush: "Paint what will move.",
   eraser: "Wipe off what shall rest.",
-  none: "",
 };
 
 const clamp = (value) => Math.min(1, Math.max(0, value));
@@ -31,7 +30,10 @@ async function reduced(file) {
   const image = await createImageBitmap(file);
   const scale = Math.min(1, LARGEST_SIDE / Math.max(image.width, image.height));
   const canvas = new OffscreenCanvas(image.width * scale, image.height * scale);
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  const ink = canvas.getContext("2d");
+  ink.fillStyle = "#fff"; // behind what is transparent, as the kernel has it
+  ink.fillRect(0, 0, canvas.width, canvas.height);
+  ink.drawImage(image, 0, 0, canvas.width, canvas.height);
   return canvas.convertToBlob({ type: "image/jpeg", quality: 0.95 });
 }
 
@@ -85,6 +87,7 @@ function render({ model, el }) {
   let sent = null; // what was painted, as the kernel has it
 
   const tool = () => model.get("tool");
+  const painting = () => tool() === "brush" || tool() === "eraser";
   const change = (name, value) => {
     model.set(name, value);
     model.save_changes();
@@ -103,9 +106,11 @@ function render({ model, el }) {
     stage.title = HINTS[tool()];
     stage.style.cursor = framing ? "move" : "crosshair";
     place(crop, model.get("crop"));
-    box.hidden = rect.length !== 4;
-    box.style.display = box.hidden ? "none" : "block";
-    if (!box.hidden) place(box, rect);
+    const boxing = tool() === "box" && rect.length === 4;
+    box.style.display = boxing ? "block" : "none";
+    if (boxing) place(box, rect);
+    mask.hidden = !painting();
+    stage.style.touchAction = framing ? "pan-y" : "none"; // a finger can scroll past a picture
   }
   async function drawMask() {
     const painted = model.get("painted");
@@ -139,18 +144,18 @@ function render({ model, el }) {
   ];
 
   stage.addEventListener("pointerdown", (event) => {
-    if (event.button || tool() === "none") return;
+    if (event.button) return;
     stage.setPointerCapture(event.pointerId);
     start = last = point(event);
     if (tool() === "frame") change("focus", start);
-    if (tool() === "brush" || tool() === "eraser") paint(start);
+    if (painting()) paint(start);
   });
   stage.addEventListener("pointermove", (event) => {
     if (!start) return;
     const to = point(event);
     if (tool() === "frame") change("focus", to);
     if (tool() === "box") place(box, corners(start, to)), (box.style.display = "block");
-    if (tool() === "brush" || tool() === "eraser") paint(to);
+    if (painting()) paint(to);
   });
   stage.addEventListener("pointerup", (event) => {
     if (!start) return;
@@ -160,9 +165,10 @@ function render({ model, el }) {
       if (drawn[2] - drawn[0] > 0.01 && drawn[3] - drawn[1] > 0.01) change("box", drawn);
       drawMarks(); // a mere click leaves the box where it was
     }
-    if (tool() === "brush" || tool() === "eraser") keepMask();
+    if (painting()) keepMask();
   });
   stage.addEventListener("pointercancel", () => {
+    if (start && painting()) keepMask();
     start = null;
     drawMarks();
   });
@@ -181,7 +187,11 @@ function render({ model, el }) {
     change("focus", model.get("focus").map((value, side) => clamp(value + step * arrow[side])));
   });
 
-  async function take(data) {
+  const take = (data) =>
+    send(data).catch((error) => {
+      notice.textContent = `That cannot be read: ${error.message}`;
+    });
+  async function send(data) {
     const file = [...data.files][0];
     notice.textContent = "";
     if (file) {

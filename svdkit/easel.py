@@ -11,7 +11,7 @@ import anywidget
 import traitlets
 
 PANEL = "svdkit-panel"  # the class of the element that an easel stands in, whose sliders it names
-TOOLS = ("frame", "box", "brush", "eraser", "none")
+TOOLS = ("frame", "box", "brush", "eraser")
 
 
 class Easel(anywidget.AnyWidget):
@@ -21,8 +21,9 @@ class Easel(anywidget.AnyWidget):
     []
     """
 
-    _esm = Path(__file__).with_suffix(".js")
-    _css = Path(__file__).with_suffix(".css")
+    # as texts: of files anywidget keeps a watch, and with it every easel there ever was
+    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _css = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
     picture = traitlets.Bytes().tag(sync=True)
     """The whole picture, as JPEG or PNG."""

@@ -1,5 +1,6 @@
 """The model behind a panel: loaded when it is first needed, and moved to another memory preset."""
 
+import html
 import os
 from typing import Any
 
@@ -8,6 +9,7 @@ from .addresses import address_of, auto, find
 from .checkpoints import check_kind
 from .devices import pick_device
 from .hub import is_cached
+from .lending import at_work
 from .memory import PRESETS
 from .models import Model
 from .origins import origin_of
@@ -39,8 +41,17 @@ class Engine:
             self._pipeline, device = pipeline, pipeline._execution_device.type
         self.device = device
         """Where it works: cpu, cuda or mps."""
-        self.why = why
-        """Why "auto" took it."""
+        self._why = why
+
+    @property
+    def about(self) -> str:
+        """What it is, why "auto" took it, and what one may do with it, as HTML."""
+        told = f"<b>{html.escape(self.name)}</b>"
+        if self._why:
+            told += f", because {html.escape(self._why)}"
+        if self.row and not self.row.bundled:
+            told += f"<br>{html.escape(self.row.licence.summary)}"
+        return f'<div style="line-height:1.35">Model: {told}</div>'
 
     @property
     def model(self) -> Any:
@@ -56,6 +67,15 @@ class Engine:
     def name(self) -> str:
         """What it is called."""
         return origin_of(self._pipeline).name if self._pipeline else shown(self._name)
+
+    @property
+    def code(self) -> str:
+        """What stands for it in code, where its name alone does not; else nothing."""
+        if self._name:
+            return ""
+        origin = origin_of(self._pipeline)
+        as_loaded = origin.source in ("bundled", "hub") and self.arithmetic == "lean"
+        return "" if as_loaded else "pipeline"
 
     @property
     def is_loaded(self) -> bool:
@@ -105,6 +125,11 @@ class Engine:
         if self._name:
             self._pipeline = load_for("animate", self._name, memory=memory)
             return self._pipeline
+        if at_work(self._pipeline):
+            raise RuntimeError(
+                f"{self.name} is making a clip already, in another panel or cell. Wait until it is "
+                "done, or stop it there."
+            )
         bring_back(self._pipeline)
         if memory and memory != self.preset:
             settle(self._pipeline, PRESETS[memory])

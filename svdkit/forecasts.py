@@ -2,13 +2,14 @@
 
 import html
 
+from .dials import LABELS, WIDE
 from .engines import Engine
 from .gpus import Gpu
 from .jobs import Latest
 from .paths import shown
 from .planning import plan
 from .settings import Settings
-from .verdicts import Pace, in_words, labels, verdict
+from .verdicts import Pace, labels, time_in_words, verdict
 
 NO_GPU = "Without a GPU everything stays in RAM"
 
@@ -34,8 +35,8 @@ class Forecast:
             value=engine.preset or None,
             description="memory",
             disabled=len(engine.presets) < 2,
-            style={"description_width": "72px"},
-            layout={"width": "98%"},
+            style=LABELS,
+            layout=WIDE,
         )
         self.verdict = widgets.HTML()
         self.menu.observe(lambda _: self._settings and self.think(self._settings), names="value")
@@ -44,7 +45,7 @@ class Forecast:
     def learn(self, pace: Pace) -> None:
         """Take note of what a clip took."""
         self._pace = pace
-        self.think(pace.settings)
+        self.think(self._settings or pace.settings)
 
     def think(self, settings: Settings) -> None:
         """Work out in the background what a clip with resolved settings will take."""
@@ -55,7 +56,7 @@ class Forecast:
             if self._pace:
                 time = "the time of another quality is not known yet"
             if seconds is not None:
-                time = f"about {in_words(seconds)}, going by the last clip"
+                time = f"about {time_in_words(seconds)}, going by the last clip"
             self._say(f"{NO_GPU}; {time}.")
             return
         if self._planned != settings:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from .animation import animate
 from .cinemagraphs import cinemagraph
 from .clips import Clip
+from .dials import alarm
 from .engines import Engine
 from .jobs import Job, Stopped
-from .paths import shown
+from .notes import steps_of
 from .progress import heard_by
 from .settings import settings_in
-from .verdicts import Pace, in_words
+from .verdicts import Pace, time_in_words
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PREVIEWS = 8  # of a clip while it is made
 PREVIEW_WIDTH = 448  # pixels
-ALARM = "border-left:4px solid #d93025;padding:2px 8px"
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,7 @@ class Maker:
 
     def fail(self, error: BaseException) -> None:
         """Say what went wrong, in words."""
-        text = shown(error) or type(error).__name__
-        if not isinstance(error, (ValueError, TypeError, OSError, RuntimeError)):
-            text = f"{type(error).__name__}: {text}"  # whose text may not say what happened
-        self.status.value = f'<div role="alert" style="{ALARM}">{html.escape(text)}</div>'
+        self.status.value = alarm(error)
 
     def _work(self, order: Order, job: Job) -> None:
         self.go.disabled, self.stop.disabled = True, False
@@ -127,7 +124,7 @@ class Maker:
             steps.begin()
             clip = order.make(pipeline, steps.on_step)
             self.bar.value, self.bar.bar_style = 1, "success"
-            self.tell(f"Done in {in_words(steps.seconds)}.")
+            self.tell(f"Done in {time_in_words(steps.seconds)}.")
             self._made(order, clip, steps.pace(clip))
         except Stopped:
             self.bar.bar_style = "warning"
@@ -169,7 +166,7 @@ class _Steps:
             self._first = self._last
         maker = self._maker
         maker.bar.value = step / (total + 1)  # the rest is the decoding
-        left = in_words(self.each * (total - step))
+        left = time_in_words(self.each * (total - step))
         ahead = f"{left} left, then the decoding" if step < total else "decoding the frames"
         maker.tell(f"Step {step} of {total}: {ahead}")
         first_sight = step > 1 or total == 1  # after one step a guess is noise
@@ -181,7 +178,7 @@ class _Steps:
         """What it took, from which follows what another will take."""
         if not self.done:
             return None
-        settings = settings_in(clip.recipe.get("steps", [clip.recipe])[-1]["request"])
+        settings = settings_in(steps_of(clip.recipe)[-1]["request"])
         other = max(0.0, self.seconds - self.each * self.done)
         return Pace(settings, self.each, other)
 

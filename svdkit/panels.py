@@ -13,11 +13,12 @@ from .engines import Engine
 from .forecasts import Forecast
 from .framing import frame_for
 from .gpus import present_gpu
-from .images import ImageLike
+from .images import FITTING, ImageLike
+from .jobs import Latest
 from .makers import Maker, Order
 from .pickers import Picker
 from .remarks import remarks_on
-from .settings import Settings
+from .settings import Settings, changed
 from .takes import CODE_STYLE, Take, Takes
 from .verdicts import Pace
 from .viewers import Gallery, Viewer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 COLUMN = {"flex": "1 1 380px", "max_width": "520px", "margin": "0 16px 0 0"}
+BEYOND = ("guidance", "decode_chunk_size")  # settings that have no dial
 VIEW = "application/vnd.jupyter.widget-view+json"
 FLOW = {"flex_flow": "row wrap", "align_items": "center"}
 
@@ -71,6 +73,7 @@ class Panel:
         import ipywidgets as widgets
 
         self._displays: list[Any] = []
+        self._background = Latest()
         self._engine = Engine(pipeline)
         self._takes = Takes(folder)
         self._dials = Dials(resolved_for({}, self._engine.model))
@@ -78,7 +81,7 @@ class Panel:
         self._maker = Maker(self._engine, order=self._ordered, made=self._made)
         self._viewer = Viewer(failed=self._maker.fail, reuse=self._reuse)
         self._gallery = Gallery(chosen=self._look_at)
-        self._picker = Picker(self._frame_of, failed=self._maker.fail, changed=self._turned)
+        self._picker = Picker(self._frame_of, changed=self._turned)
         self._code = widgets.HTML()
         self._shows_code = widgets.ToggleButton(
             description="show the code", icon="code", tooltip="The call that does the same"
@@ -86,15 +89,16 @@ class Panel:
         for take in self._takes:
             self._gallery.add(take)
         if image is not None:
-            name = os.path.basename(image) if isinstance(image, (str, os.PathLike)) else "picture"
-            self._picker.add(name, image, written(image) if isinstance(image, str) else "picture")
+            is_named = isinstance(image, (str, os.PathLike))
+            self._picker.put(os.path.basename(image) if is_named else "picture", image)
         self._dials.on_change(self._turned)
         self._shows_code.observe(self._turned, names="value")
         self._turned()
         maker = self._maker
         buttons = widgets.HBox([maker.go, maker.stop, self._shows_code], layout=FLOW)
         doing = [self._forecast.box, buttons, self._code, maker.bar, maker.status, maker.preview]
-        left = widgets.VBox([self._about(), self._picker.box, self._dials.box], layout=COLUMN)
+        about = widgets.HTML(self._engine.about)
+        left = widgets.VBox([about, self._picker.box, self._dials.box], layout=COLUMN)
         right = widgets.VBox([*doing, self._viewer.box, self._gallery.box], layout=COLUMN)
         self.box = widgets.HBox([left, right], layout={"flex_flow": "row wrap"})
         self.box.add_class(PANEL)
@@ -154,7 +158,9 @@ class Panel:
         >>> opened.close()
         """
         seed = settings.pop("seed", None)
-        check_request(settings, seed=seed)
+        asked = {name: value for name, value in self._dials.values.items() if name != "seed"}
+        given = {name: value for name, value in settings.items() if value is not None}
+        check_request(changed(asked, given), seed=seed)
         for name, value in {**settings, "seed": seed}.items():
             if name not in (*NAMES, "seed"):
                 raise ValueError(f"{name} has no dial; the panel has {', '.join(NAMES)}, seed.")
@@ -184,18 +190,8 @@ class Panel:
         self.cancel()
         self.wait()
         self._forecast.wait()
+        self._background.wait()
         _close(self.box)
-
-    def _about(self) -> Any:
-        import ipywidgets as widgets
-
-        engine = self._engine
-        told = f"<b>{html.escape(engine.name)}</b>"
-        if engine.why:
-            told += f", because {html.escape(engine.why)}"
-        if engine.row and not engine.row.bundled:
-            told += f"<br>{html.escape(engine.row.licence.summary)}"
-        return widgets.HTML(f'<div style="line-height:1.35">Model: {told}</div>')
 
     def _frame_of(self, size: tuple[int, int]) -> tuple[int, int]:
         return frame_for(size, self._engine.model)
@@ -221,9 +217,11 @@ class Panel:
             mask = self._mask_code(self.mask)
         except ValueError as error:
             return f"# {error}"
-        call = call_of(self.settings, self._engine.name, picture=self._picker.code, mask=mask)
-        from_browser = self._picker.code == "picture"
-        return f"{call}  # picture: {self._picker.title!r}" if from_browser else call
+        code = {"picture": self._picker.code, "mask": mask, "pipeline": self._engine.code}
+        call = call_of(self.settings, self._engine.name, **code)
+        names = [name for name in ("picture", "mask") if code[name] == name]
+        told = ", ".join(f"{name}: this panel's .{name}" for name in names)
+        return f"{call}  # {told}" if told else call
 
     @staticmethod
     def _mask_code(mask: Any) -> str | None:
@@ -247,27 +245,45 @@ class Panel:
         """Show a clip first, and then do what takes a moment."""
         picture, mask = order.picture_code, order.mask_code
         take = self._takes.add(order.title, clip, picture=picture, mask=mask)
-        self._viewer.show(take, self._takes)
-        self._gallery.add(take)
         try:
-            self._takes.keep(take)
-        except Exception as error:  # a full disk, say; the clip is there all the same
-            self._maker.fail(error)
+            self._viewer.show(take, self._takes)
+            self._gallery.add(take)
+        finally:  # whatever happens on the screen
+            self._keep(take)
         for shown in self._displays:
             shown.update(self._kept(), raw=True)
         self._viewer.measure()
         if pace:
             self._forecast.learn(pace)
 
+    def _keep(self, take: Take) -> None:
+        try:
+            self._takes.keep(take)
+        except Exception as error:  # a full disk, say; the clip is there all the same
+            self._maker.fail(error)
+
     def _look_at(self, take: Take) -> None:
         try:
             self._viewer.show(take, self._takes)
-            self._viewer.measure()
         except Exception as error:
             self._maker.fail(error)
+        else:
+            self._background.ask(self._viewer.measure)
 
     def _reuse(self, take: Take) -> None:
         self._dials.set(take.values)
+        fitting = {name: take.values.get(name, usual) for name, usual in FITTING.items()}
+        self._picker.frame_as(**fitting)
+        usual, told = Settings(), {**self._dials.values, **self._picker.fitting}
+        left = [
+            name
+            for name, value in take.values.items()
+            if name in BEYOND and value not in (None, getattr(usual, name))
+        ]
+        left += ["seed"] if told["seed"] != take.values["seed"] else []
+        left += ["its mask"] if take.is_masked else []
+        rest = f", but for {', '.join(left)}, which only its code has" if left else ""
+        self._maker.tell(f"The dials say what clip {take.name} was made with{rest}.")
 
     def _kept(self) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._takes.kept()}

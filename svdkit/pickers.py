@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .calls import written
+from .dials import LABELS, WIDE, alarm
 from .easel import Easel
 from .images import FIT_WAYS, ImageLike, crop_box, open_image, sample_image
 
@@ -17,16 +18,14 @@ SAMPLE = "sample picture"
 FIRST_BOX = (0.25, 0.25, 0.75, 0.75)  # to be drawn larger, smaller or elsewhere
 # What is to move, and what the pointer does on the easel then
 PARTS = (("everything", "frame"), ("a box", "box"), ("by brush", "brush"), ("eraser", "eraser"))
-LABELS = {"description_width": "72px"}
-WIDE = {"width": "98%"}
 
 
 class Picker:
     """The picture that is chosen; `frame_of` says which frame (height, width) a size gets.
 
-    `failed` is told what went wrong, and `changed` that something did change.
+    `changed` is called when anything did.
 
-    >>> picker = Picker(lambda size: (64, 112), failed=print, changed=lambda: None)
+    >>> picker = Picker(lambda size: (64, 112), changed=lambda: None)
     >>> picker.picture.size, picker.code, picker.mask
     ((1024, 576), 'sk.sample_image()', None)
     """
@@ -35,19 +34,18 @@ class Picker:
         self,
         frame_of: Callable[[tuple[int, int]], tuple[int, int]],
         *,
-        failed: Callable[[Exception], object],
         changed: Callable[[], object],
     ):
         import ipywidgets as widgets
 
-        self._frame_of, self._failed = frame_of, failed
+        self._frame_of = frame_of
         self._changed: Callable[[], object] = lambda: None  # until all is there
         self._sources: dict[str, tuple[ImageLike, str]] = {
             SAMPLE: (sample_image(), "sk.sample_image()"),
             **{path.name: (path, written(path.name)) for path in _pictures_here()},
         }
-        self.title = SAMPLE
-        self.easel = Easel()
+        self.title, self._settled = "", True
+        self.easel, self.notice = Easel(), widgets.HTML()
         self.easel.on_drop(self.add)
         self.menu = widgets.Dropdown(
             options=list(self._sources), description="picture", style=LABELS, layout=WIDE
@@ -90,7 +88,8 @@ class Picker:
         self._changed = changed
         framing = widgets.VBox([self.how, self.across, self.down])
         masking = widgets.VBox([self.part, self._boxing, self._painting])
-        self.box = widgets.VBox([self.menu, self.address, self.easel, self.frame, framing, masking])
+        choosing = [self.menu, self.address, self.notice, self.easel, self.frame]
+        self.box = widgets.VBox([*choosing, framing, masking])
 
     @property
     def code(self) -> str:
@@ -116,20 +115,31 @@ class Picker:
             )
         return mask
 
-    def add(self, title: str, source: ImageLike, code: str = "picture") -> None:
+    def add(self, title: str, source: ImageLike) -> bool:
         """Put a picture into the menu, and choose it; one that cannot be opened is told of."""
-        known, self._sources = self._sources, {**self._sources, title: (source, code)}
         try:
-            open_image(source)
+            self.put(title, source)
         except Exception as error:
-            self._sources = known
-            self._failed(error)
-            return
-        again = self.menu.value == title
-        self.menu.options = list(self._sources)
-        self.menu.value = title
-        if again:
-            self._open(title)
+            self.notice.value = alarm(error)
+            return False
+        return True
+
+    def put(self, title: str, source: ImageLike) -> None:
+        """Put a picture into the menu, and choose it."""
+        is_named = isinstance(source, (str, os.PathLike))
+        code = written(os.fspath(source)) if is_named else "picture"
+        self._sources[title] = (open_image(source), code)
+        self._settled = False  # new options choose the first of them
+        try:
+            self.menu.options, self.menu.value = list(self._sources), title
+        finally:
+            self._settled = True
+        self._open(title)
+
+    def frame_as(self, how: str, focus: tuple[float, float]) -> None:
+        """Frame the picture in a way that `fit` knows."""
+        self.how.value = how
+        self.across.value, self.down.value = focus
 
     def reframe(self, _: Any = None) -> None:
         """Show what the frame holds now."""
@@ -151,7 +161,7 @@ class Picker:
         self._changed()
 
     def _watch(self) -> None:
-        self.menu.observe(lambda change: self._open(change["new"]), names="value")
+        self.menu.observe(self._chosen, names="value")
         self.address.observe(self._typed, names="value")
         for widget in (self.how, self.across, self.down):
             widget.observe(self.reframe, names="value")
@@ -164,13 +174,18 @@ class Picker:
         self.part.observe(self._turn_to_part, names="value")
         self.wipe.on_click(lambda _: setattr(self.easel, "painted", b""))
 
-    def _open(self, title: str) -> None:
-        try:
-            self.picture = open_image(self._sources[title][0])
-        except Exception as error:
-            self._failed(error)
+    def _chosen(self, change: Any) -> None:
+        if not self._settled or change["new"] == self.title:
             return
-        self.title = title
+        try:
+            self._open(change["new"])
+        except Exception as error:
+            self.menu.value = self.title
+            self.notice.value = alarm(error)
+
+    def _open(self, title: str) -> None:
+        self.picture = open_image(self._sources[title][0])
+        self.title, self.notice.value = title, ""
         shown = self.picture.copy()
         shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         stream = io.BytesIO()
@@ -182,9 +197,9 @@ class Picker:
         self.reframe()
 
     def _typed(self, change: Any) -> None:
-        text = change["new"].strip()
-        if text:
-            self.add(os.path.basename(text.rstrip("/")) or text, text, written(text))
+        text = change["new"].strip().strip("\"'")  # as file managers copy a path
+        if text and self.add(os.path.basename(text.rstrip("/")) or text, text):
+            self.address.value = ""  # so that it can be typed again
 
     def _focused(self, change: Any) -> None:
         self.across.value, self.down.value = (round(part, 3) for part in change["new"])
@@ -212,5 +227,9 @@ class Picker:
 
 
 def _pictures_here() -> Iterator[Path]:
-    here = (path for path in sorted(Path().iterdir()) if path.suffix.lower() in SUFFIXES)
+    here = (
+        path
+        for path in sorted(Path().iterdir())
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
     return (path for path, _ in zip(here, range(MOST_FILES), strict=False))

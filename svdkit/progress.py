@@ -157,7 +157,8 @@ class Bar(tqdm):
 
     def _appear(self) -> None:
         self.last_print_t = self._time()
-        self.refresh()
+        with suppress(BaseException):  # what a listener raises is for the thread of the work
+            self.refresh()
 
     def _show(self, line: str) -> None:
         from IPython.display import display

@@ -15,17 +15,21 @@ from PIL import Image
 from .calls import call_of
 from .clips import Clip
 from .notes import steps_of
-from .paths import as_path
+from .paths import as_path, shown
 from .settings import settings_in
 from .video import scaled
+from .workshops import locked, workshop
 
 POSTER_WIDTH = 128  # pixels
 MOST_OPEN = 4  # clips of a folder that are held in memory
 KEPT_SIDE = 448  # pixels of the clips that the notebook keeps
 KEPT_WIDTH = 256  # at which they are shown
 KEPT_BYTES = 8_000_000  # of HTML; the newest first
+MOST_KEPT = 8
+LONGEST_STEM = 80  # letters of a picture's title in the name of a file
 CODE_STYLE = "padding:6px;border:1px solid #999;line-height:1.4;white-space:pre-wrap"
 VERBS = ("animate", "cinemagraph")
+LOADED = ("bundled", "hub")  # the sources of what its name alone loads again
 NAME = re.compile(r"(\d{3,})-(.+)")
 
 
@@ -62,14 +66,23 @@ class Take:
             raise ValueError(f"The clip was made by {request['verb']!r:.40}, and by no panel.")
         if request["verb"] == "cinemagraph":
             mask = mask or "mask"
-        self.code = call_of(self.values, request["model"], picture=picture, mask=mask)
+        self.is_masked = mask is not None
+        as_loaded = request.get("source") in LOADED and request.get("arithmetic") in (None, "lean")
+        pipeline = "" if as_loaded else "pipeline"
+        picture = "picture" if mask == "mask" else picture  # the mask fits the fitted one alone
+        code = {"picture": picture, "mask": mask, "pipeline": pipeline}
+        self.code = call_of(self.values, request["model"], **code)
+        if mask == "mask":
+            self.code = f"picture, mask = clip.inputs\n{self.code}"
+        elif picture == "picture":
+            self.code = f"picture = clip.inputs[0]\n{self.code}"
         self.poster = _poster(clip)
         self._kept: str | None = None
 
     @property
     def clip(self) -> Clip:
         """The clip itself."""
-        return self._held or _opened(self.path)
+        return self._held or _opened(self.path, _stamp_of(self.path))
 
     @property
     def name(self) -> str:
@@ -103,10 +116,13 @@ class Takes(Sequence):
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
-        self.folder = None if folder is None else as_path(folder)
+        self.folder = None if folder is None else as_path(folder).absolute()
         self._all: list[Take] = []
-        if self.folder and self.folder.is_dir():
-            self._all = list(_found_in(self.folder))
+        if self.folder:
+            with workshop(
+                self.folder
+            ):  # what cannot be written to is told of before a clip is made
+                self._all = list(_found_in(self.folder))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -116,7 +132,8 @@ class Takes(Sequence):
 
     def add(self, title: str, clip: Clip, *, picture: str, mask: str | None = None) -> Take:
         """Add a clip that was just made; `keep` writes it into the folder."""
-        number = max((take.number for take in self._all), default=0) + 1
+        numbers = [take.number for take in self._all] + _numbers_in(self.folder)
+        number = max(numbers, default=0) + 1
         take = Take(number, title, clip, picture=picture, mask=mask)
         self._all.append(take)
         return take
@@ -126,10 +143,12 @@ class Takes(Sequence):
         if self.folder is None:
             return None
         stem = re.sub(r"[^\w-]+", "-", Path(take.title).stem).strip("-") or "clip"
-        taken = {path.name[:4] for path in self.folder.glob("[0-9]*.mp4")}  # by another panel
-        while f"{take.number:03d}-" in taken:
-            take.number += 1
-        take.moved_to(take.clip.save(self.folder / f"{take.number:03d}-{stem}.mp4"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):  # against another panel
+            while take.number in _numbers_in(self.folder):
+                take.number += 1
+            name = f"{take.number:03d}-{stem[:LONGEST_STEM]}.mp4"
+            take.moved_to(take.clip.save(self.folder / name))
         return take.path
 
     def kept(self) -> str:
@@ -138,13 +157,17 @@ class Takes(Sequence):
             return "<p>No clip has been made in this panel yet.</p>"
         told, size = [], 0
         for take in reversed(self._all):
-            size += len(take.kept())
-            if size > KEPT_BYTES and told:
+            try:
+                kept = take.kept()
+            except (OSError, ValueError) as error:  # a file that was removed or changed since
+                kept = f"<p>{html.escape(shown(error))}</p>"
+            size += len(kept)
+            if told and (size > KEPT_BYTES or len(told) == MOST_KEPT):
                 told.append(f"<p>and {len(self._all) - len(told)} before them</p>")
                 break
-            told.append(take.kept())
+            told.append(kept)
         count = f"{len(self._all)} clip{'s' if len(self._all) > 1 else ''}"
-        where = f", also in {html.escape(self.folder.name)}/" if self.folder else ""
+        where = f", also in {html.escape(shown(self.folder))}" if self.folder else ""
         style = 'style="cursor:pointer"'
         return (
             f"<details open><summary {style}>{count} of this panel, kept in the notebook{where}; "
@@ -152,6 +175,12 @@ class Takes(Sequence):
             f'</summary><div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(told)}</div>'
             "</details>"
         )
+
+
+def _numbers_in(folder: Path | None) -> list[int]:
+    """Give the numbers of the clips in a folder, whoever put them there."""
+    names = (NAME.fullmatch(path.stem) for path in folder.glob("*.mp4")) if folder else ()
+    return [int(match[1]) for match in names if match]
 
 
 def _found_in(folder: Path) -> Iterator[Take]:
@@ -166,8 +195,14 @@ def _found_in(folder: Path) -> Iterator[Take]:
 
 
 @lru_cache(MOST_OPEN)
-def _opened(path: Path) -> Clip:
+def _opened(path: Path, stamp: tuple[int, int]) -> Clip:
+    """Open a clip, anew where the file is another one now."""
     return Clip.open(path)
+
+
+def _stamp_of(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size
 
 
 def _poster(clip: Clip) -> bytes:

@@ -70,10 +70,10 @@ def labels(plan: Plan, presets: Mapping[str, Any]) -> dict[str, str]:
     return told
 
 
-def in_words(seconds: float) -> str:
+def time_in_words(seconds: float) -> str:
     """Say how long something takes, roughly.
 
-    >>> in_words(3.4), in_words(130)
+    >>> time_in_words(3.4), time_in_words(130)
     ('3 s', '2 min')
     """
     for limit, unit, name in ((1, 1, "s"), (90, 1, "s"), (5400, 60, "min")):
@@ -89,7 +89,7 @@ def _row(plan: Plan, preset: str) -> PlannedRow:
 
 def _time(row: PlannedRow, seconds: float | None) -> str:
     if seconds is not None:
-        return f"about {in_words(seconds)}"
+        return f"about {time_in_words(seconds)}"
     return "how long is not known" if row.seconds is None else f"it takes {row.time}"
 
 

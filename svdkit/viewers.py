@@ -10,7 +10,7 @@ from typing import Any
 from .clips import Clip
 from .display import compare_clips
 from .layouts import in_words
-from .paths import shown
+from .paths import as_path, shown
 from .tables import UNITS, measured
 from .takes import CODE_STYLE, Take
 from .video import still
@@ -37,6 +37,7 @@ class Viewer:
 
         self._failed = failed
         self.take: Take | None = None
+        self._settled = True
         self._takes: Sequence[Take] = ()
         self.player, self.facts, self.link = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.others = widgets.Dropdown(options=[(ALONE, 0)], description="compare with")
@@ -79,9 +80,11 @@ class Viewer:
         """Show a clip at once; what takes a moment follows with `measure`."""
         self.take, self._takes = take, takes
         options = [(ALONE, 0), *((other.name, other.number) for other in takes if other != take)]
-        self.others.unobserve(self._play, names="value")
-        self.others.options, self.others.value = options, 0
-        self.others.observe(self._play, names="value")
+        self._settled = False  # each of the changes below would play a clip on the way
+        try:
+            self.others.options, self.others.value = options, 0
+        finally:
+            self._settled = True
         self.facts.value = self.link.value = ""
         self.code.value = f'<pre style="{CODE_STYLE}">{html.escape(take.code)}</pre>'
         self.path.value = f"{Path(take.title).stem}-{take.number}.mp4".replace(" ", "-")
@@ -104,6 +107,8 @@ class Viewer:
             self.link.value = link
 
     def _play(self, _: Any = None) -> None:
+        if not self._settled:
+            return
         other = next((take for take in self._takes if take.number == self.others.value), None)
         try:
             if other:
@@ -121,7 +126,12 @@ class Viewer:
 
     def _save(self, _: Any) -> None:
         try:
-            path = self.take.clip.save(self.path.value)
+            clip, path = self.take.clip, as_path(self.path.value)
+            if path.exists() and _recipe_in(path) not in (None, clip.recipe):
+                raise FileExistsError(
+                    f"{path.name!r} holds another clip; save this one under another name."
+                )
+            path = clip.save(path)
         except Exception as error:
             self._failed(error)
         else:
@@ -158,11 +168,22 @@ def _sized(clip: Clip, title: str) -> str:
     return clip.player(title, width=round(WIDTH * min(1, width / height)))
 
 
+def _recipe_in(path: Path) -> dict[str, Any] | None:
+    """Read the recipe of a file; None where it is none of ours, which saving will look after."""
+    try:
+        return Clip.open(path).recipe or None
+    except (OSError, ValueError):
+        return None
+
+
 def _link(take: Take) -> str:
     """Give a link by which the browser saves the file, with its recipe inside."""
     name = f"{Path(take.title).stem}-{take.number}.mp4"
-    with tempfile.TemporaryDirectory() as folder:
-        data = take.clip.save(Path(folder, "clip.mp4")).read_bytes()
+    if take.path and take.path.is_file():
+        data = take.path.read_bytes()
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            data = take.clip.save(Path(folder, "clip.mp4")).read_bytes()
     if len(data) > MOST_LINKED:
         return "(too large to download from here: save it)"
     source = base64.b64encode(data).decode()

@@ -274,6 +274,6 @@ def test_its_clips_are_there_when_the_notebook_is_opened_tomorrow(opened, jupyte
     lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     lab.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     lab.open(lab.path)
-    lab.press_play()
-    assert lab.players() == [PLAYING]
+    lab.page.locator("video").first.wait_for(state="attached")
+    assert lab.players(press=True) == [PLAYING]
     lab.photograph("panel_tomorrow")
