@@ -120,6 +120,16 @@ class Engine:
         preset = origin_of(self._pipeline).preset
         return preset.name if preset else ""
 
+    def shares_with(self, other: "Engine") -> bool:
+        """Whether both have one and the same pipeline, or will have.
+
+        >>> Engine("tiny").shares_with(Engine("tiny"))
+        True
+        """
+        if self._pipeline is not None and self._pipeline is other._pipeline:
+            return True
+        return self._name is not None and self._name == other._name
+
     def ready(self, memory: str) -> Any:
         """Give the pipeline, loaded and with a memory preset."""
         if self._name:

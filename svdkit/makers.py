@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .animation import animate
 from .cinemagraphs import cinemagraph
@@ -21,6 +22,7 @@ from .verdicts import Pace, time_in_words
 if TYPE_CHECKING:
     from PIL import Image
 
+_makers: "WeakSet[Maker]" = WeakSet()
 PREVIEWS = 8  # of a clip while it is made
 PREVIEW_WIDTH = 448  # pixels
 
@@ -65,6 +67,7 @@ class Maker:
 
         self._engine, self._order, self._made = engine, order, made
         self._job: Job | None = None
+        _makers.add(self)
         self.go = widgets.Button(
             description="Animate", icon="play", button_style="primary", tooltip="Make the clip"
         )
@@ -86,6 +89,11 @@ class Maker:
         """Begin what is ordered now, unless a clip is being made already."""
         if self.is_running:
             return
+        for other in list(_makers):  # of a cell that was run again, say, and is seen no more
+            if other.is_running and other._engine.shares_with(self._engine):
+                self._job, self.stop.disabled = other._job, False
+                self.tell("Another panel is making a clip with this model. Cancel stops it.")
+                return
         try:
             order = self._order()
         except Exception as error:

@@ -541,3 +541,16 @@ def test_the_forecast_stays_with_the_dials(panel):
     panel.set(num_frames=40, num_inference_steps=80)
     panel._forecast.learn(panel._forecast._pace)
     assert panel._forecast._settings.num_frames == 40
+
+
+def test_a_panel_that_was_opened_anew_can_stop_what_the_old_one_began(opens):
+    old, new = opens(), opens()
+    old.set(num_inference_steps=80)
+    old.animate()
+    until(lambda: "Step 1" in told(old))
+    called(new, "Animate").click()
+    assert "Another panel is making a clip" in told(new)
+    called(new, "Cancel").click()
+    assert old.wait(SECONDS)
+    assert "Stopped after" in told(old)
+    assert len(animated(new)) == 4
