@@ -3,7 +3,6 @@
 import gc
 import html
 import re
-import sys
 import threading
 import time
 import weakref
@@ -114,15 +113,12 @@ def test_a_panel_by_name_opens_at_once_and_loads_when_asked():
     panel.close()
 
 
-def test_a_download_is_told_of_in_the_panel_and_can_be_cancelled(hub_of, checkpoint, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", None)
-    bars = sys.modules["huggingface_hub.utils.tqdm"]
-    monkeypatch.setattr(bars, "HF_HUB_DISABLE_PROGRESS_BARS", None, raising=False)
+def test_loading_is_told_of_and_can_be_cancelled(hub_of, checkpoint):
     hub_of({"somebody/small-svd": checkpoint})
     panel = sk.panel("somebody/small-svd")
 
     def stop(change):
-        if "downloading somebody/small-svd" in change["new"]:
+        if "Loading somebody/small-svd" in change["new"]:
             panel.cancel()
 
     panel._maker.status.observe(stop, names="value")

@@ -137,6 +137,7 @@ def test_a_kernel_interrupt_leaves_the_panel_usable(opened):
     lab.output(1).get_by_text("Stopped after").wait_for(timeout=1000 * SECONDS)
     turn(lab, "steps", "1")
     animate(lab, 1)
+    assert lab.output(1).locator(".svdkit-panel video").evaluate(LOOK) == PLAYING
 
 
 def test_a_picture_is_uploaded_dropped_and_framed_by_keys_and_pointer(opened, tmp_path):
