@@ -176,6 +176,9 @@ def test_the_readmes_figures_are_those_that_were_measured():
     drift = {way: f"{chaining['means'][way]['drift']:.3f}" for way in ("extended", "strung")}
     assert f"({drift['extended']} against\n  {drift['strung']} of white)" in README
     assert chaining["means"]["extended"]["share_of_jumps_to_1.5"] == 1
+    seen = json.loads((results / "on_screen.json").read_text())
+    assert f"could be seen {seen['median_seconds']:.1f} s after the last one was there" in README
+    assert seen["clip"] == {"frames": 25, "height": 576, "width": 1024}
     looping = json.loads((results / "looping.json").read_text())["summary"]
     before = [looping[f"{kind} naive"]["median_seam"] for kind in ("painted", "model")]
     assert "(before: {:.1f} and {:.1f} in the median)".format(*before) in README
