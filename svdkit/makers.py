@@ -120,6 +120,7 @@ class Maker:
         self.status.value = alarm(error)
 
     def _work(self, order: Order, job: Job) -> None:
+        self._job = job  # begin() may not have come to it yet
         self.go.disabled, self.stop.disabled = True, False
         self.bar.value, self.bar.bar_style = 0, ""
         steps = _Steps(self, job)

@@ -111,6 +111,9 @@ class Server:
             "ServerApp.root_dir": self.root,
             "ServerApp.allow_root": True,
             "ServerApp.open_browser": False,
+            # should the tests be killed, the server ends by itself
+            "ServerApp.shutdown_no_activity_timeout": 1800,
+            "MappingKernelManager.cull_idle_timeout": 1800,
             "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
             "LabApp.extension_manager": "readonly",
