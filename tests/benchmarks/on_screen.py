@@ -18,7 +18,7 @@ from pathlib import Path
 
 from circumstances import circumstances
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 SET_UP = """
 import time
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args(arguments)
-    from lab import Lab, Server
+    from browser.lab import Lab, Server
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")

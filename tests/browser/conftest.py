@@ -1,8 +1,9 @@
 """A real JupyterLab, started once, and pages in it."""
 
 import pytest
-from lab import Lab, Server
 from write_headers import ROOT
+
+from browser.lab import Lab, Server
 
 PICTURES = ROOT / "build" / "browser"
 

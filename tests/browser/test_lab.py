@@ -8,9 +8,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab import PLAYING, errors_of, players
 from test_notebooks import RUNS, run
 from write_headers import NOTEBOOKS
+
+from browser.lab import PLAYING, errors_of, players
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
 SMOKE = "01_animate_an_image"

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from lab import LOOK, PLAYING, errors_of
 from PIL import Image
 
 import svdkit as sk
+from browser.lab import LOOK, PLAYING, errors_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SECONDS = 300
