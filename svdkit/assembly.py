@@ -15,7 +15,7 @@ from .progress import PATIENCE, Bar
 from .prompts import PROMPT_MODELS, PromptModel
 from .refusals import damaged
 from .room import NotEnoughMemory, is_out_of_memory
-from .upstream import dtype_argument, feature_extractor, parts_told, pipeline_class
+from .upstream import dtype_argument, feature_extractor, parts_told, pipeline_class, quietly
 
 if TYPE_CHECKING:
     import torch
@@ -162,12 +162,13 @@ def _animatediff(
         found.adapter.folder, **_reading(found.adapter, dtype)
     )
     bar.update()
-    pipeline = kind.from_pretrained(
-        found.whole.folder,
-        motion_adapter=adapter,
-        **dict.fromkeys(("feature_extractor", "image_encoder")),
-        **_reading(found.whole, dtype),
-    )
+    with quietly():  # it warns of modules to be kept in float32, and lists none
+        pipeline = kind.from_pretrained(
+            found.whole.folder,
+            motion_adapter=adapter,
+            **dict.fromkeys(("feature_extractor", "image_encoder")),
+            **_reading(found.whole, dtype),
+        )
     pipeline.register_modules(motion_adapter=None)  # it is in the UNet now, and need not be twice
     if row.scheduler:
         changes = dict(row.scheduler)

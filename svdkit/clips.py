@@ -214,7 +214,7 @@ class Clip:
         player = video.video_tag(mp4, poster, width=width, label=caption)
         return (
             f'<figure style="display:inline-block;margin:4px">{player}'
-            '<figcaption style="font-size:90%;text-align:left">'
+            '<figcaption style="font-size:90%;line-height:normal;text-align:left">'
             f"{html.escape(caption)}</figcaption></figure>"
         )
 

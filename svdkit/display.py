@@ -132,7 +132,10 @@ class Grid:
 
     def _repr_html_(self) -> str:
         # a plain table: an untrusted notebook allows neither <style> nor <script>
-        cells = [f"<td>{clip.player(title)}</td>" for title, clip in self.clips.items()]
+        cells = [
+            f'<td style="vertical-align:top">{clip.player(title)}</td>'  # captions may wrap
+            for title, clip in self.clips.items()
+        ]
         rows = [cells[i : i + self.columns] for i in range(0, len(cells), self.columns)]
         return f"<table>{''.join(f'<tr>{chr(10).join(row)}</tr>' for row in rows)}</table>"
 

@@ -14,7 +14,6 @@ from .devices import pick_device, pick_dtype
 from .memory import Preset, checked_arithmetic, checked_memory, place, preset_for
 from .models import MODELS, Model
 from .origins import Origin, remember
-from .prompts import PromptModel
 from .residence import (
     Resident,
     bring_back,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-_licences_told: set[str] = set()
+_told: set[str] = set()  # what need not be said again
 
 
 def load(
@@ -55,7 +54,8 @@ def load(
     memory. Stable Video Diffusion calculates in svdkit's lean way: the same mathematics in less
     memory and time, rounded otherwise in the last digits; `arithmetic="stock"` is diffusers' own.
     `compile=True` lets torch compile its UNet: the first clip of each size takes minutes longer,
-    those after it are faster. `progress=False` shows no bars of what is downloaded and read.
+    those after it are faster. `progress=False` shows no bars of what is downloaded and read,
+    and says nothing.
 
     >>> load("tiny", device="cpu") is load("tiny", device="cpu")
     True
@@ -135,7 +135,7 @@ def _loaded(
         name = address_of(name)
     if name == "auto":
         name, why = auto(device, verb or "animate", asked)
-        print(f"auto: {name}, because {why}.")
+        _tell_once(f"auto: {name}, because {why}.", progress)
     row, folder = find(name, verb)
     kept = resident(device)
     what = (folder or (row.name if row else name), _fingerprint(folder))
@@ -177,7 +177,7 @@ def _loaded(
     )
     remember(pipeline, origin)
     if found and row and not small:
-        _tell_licence(row)
+        _tell_once(f"{row.name}: {row.licence.summary}", progress)
     return pipeline
 
 
@@ -210,7 +210,7 @@ def _fingerprint(folder: Path | None) -> tuple | None:
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
-def _tell_licence(row: Model | PromptModel) -> None:
-    if row.name not in _licences_told:
-        _licences_told.add(row.name)
-        print(f"{row.name}: {row.licence.summary}")
+def _tell_once(words: str, progress: bool) -> None:
+    if progress and words not in _told:
+        _told.add(words)
+        print(words)

@@ -6,7 +6,7 @@ import torch
 from small_prompt_models import LORA, write_adapter, write_sd
 
 import svdkit as sk
-from svdkit import residence
+from svdkit import pipelines, residence
 from svdkit.origins import origin_of
 from svdkit.upstream import dtype_argument
 
@@ -44,10 +44,14 @@ def test_a_picture_is_drawn_and_animated_and_the_recipe_holds_both_steps():
     assert np.array_equal(again.frames, clip.frames)
 
 
-def test_here_auto_means_the_small_models_and_says_why(capsys):
-    sk.unload()
+def test_here_auto_means_the_small_models_and_says_why_once(capsys, monkeypatch):
+    monkeypatch.setattr(pipelines, "_told", set())
     sk.animate_prompt(BALLOON, seed=7, **SOON)
+    assert "auto:" not in capsys.readouterr().out
+    for _ in range(2):
+        sk.animate_prompt(BALLOON, seed=7, **SOON | {"progress": True})
     told = capsys.readouterr().out
+    assert told.count("auto:") == 2
     assert "auto: tiny-sd, because sd-1.5 needs a CUDA GPU" in told
     assert "auto: tiny, because svd-xt needs a CUDA GPU" in told
 

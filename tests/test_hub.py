@@ -211,7 +211,7 @@ def test_a_row_of_models_is_known_by_its_name_with_its_licence_told_once(
 ):
     from svdkit import pipelines
 
-    monkeypatch.setattr(pipelines, "_licences_told", set())
+    monkeypatch.setattr(pipelines, "_told", set())
     online.repositories[sk.MODELS["svd"].repo] = checkpoint
     assert origin_of(sk.load("svd", device="cpu")).model is sk.MODELS["svd"]
     sk.unload()

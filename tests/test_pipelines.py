@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import svdkit as sk
+from svdkit import pipelines
 from svdkit.architectures import build
 from svdkit.devices import pick_device, pick_dtype
 from svdkit.memory import fastest_preset, place
@@ -17,6 +18,7 @@ from svdkit.origins import origin_of
 @pytest.fixture(autouse=True)
 def fresh():
     sk.unload()
+    pipelines._told.clear()
     yield
     sk.unload()
 

@@ -78,6 +78,21 @@ def animate(lab, clip):
     lab.page.get_by_text(f"download sample picture-{clip}.mp4").wait_for(timeout=1000 * SECONDS)
 
 
+def begin(lab, steps):
+    """Click, and wait until the run takes its steps."""
+    turn(lab, "steps", str(steps))
+    button(lab, "Animate").click()
+    under_way = lab.output(1).get_by_text(re.compile(rf"Step \d+ of {steps}"))
+    under_way.wait_for(timeout=1000 * SECONDS)
+
+
+def cancel_and_animate(lab):
+    button(lab, "Cancel").click()
+    lab.output(1).get_by_text("Stopped after").wait_for(timeout=1000 * SECONDS)
+    turn(lab, "steps", "1")
+    animate(lab, 1)
+
+
 @pytest.mark.smoke
 def test_a_person_animates_looks_and_takes_the_code(opened):
     lab = opened
@@ -112,31 +127,21 @@ def test_a_person_animates_looks_and_takes_the_code(opened):
 
 def test_a_run_is_cancelled_while_other_cells_run(opened):
     lab = opened
-    turn(lab, "steps", "80")
-    button(lab, "Animate").click()
-    lab.output(1).get_by_text(re.compile(r"Step \d+ of 80")).wait_for(timeout=1000 * SECONDS)
+    begin(lab, steps=80)
     lab.page.evaluate(RUN_LAST)
     lab.output(2).get_by_text("running: True").wait_for()
     lab.output(1).locator(".widget-image").first.wait_for()  # the preview
     lab.photograph("panel_running")
-    button(lab, "Cancel").click()
-    lab.output(1).get_by_text("Stopped after").wait_for(timeout=1000 * SECONDS)
-    turn(lab, "steps", "1")
-    animate(lab, 1)
+    cancel_and_animate(lab)
     assert lab.complaints == []
 
 
 def test_a_kernel_interrupt_leaves_the_panel_usable(opened):
     lab = opened
-    turn(lab, "steps", "40")
-    button(lab, "Animate").click()
-    lab.output(1).get_by_text(re.compile(r"Step \d+ of 40")).wait_for(timeout=1000 * SECONDS)
+    begin(lab, steps=40)
     lab.page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     lab.page.wait_for_timeout(1000)  # in which nothing may break
-    button(lab, "Cancel").click()
-    lab.output(1).get_by_text("Stopped after").wait_for(timeout=1000 * SECONDS)
-    turn(lab, "steps", "1")
-    animate(lab, 1)
+    cancel_and_animate(lab)
     assert lab.output(1).locator(".svdkit-panel video").evaluate(LOOK) == PLAYING
 
 
