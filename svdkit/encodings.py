@@ -100,6 +100,8 @@ def _encoded(
 
     parts = [getattr(pipeline(), name) for name in names]
     encoder = parts[0]
+    if isinstance(image, torch.Tensor):
+        image = image.to(encoder.dtype)  # or bf16 fails in diffusers before 0.40
     make = partial(encode, image, *args, **how)
     if any(weight.is_meta for weight in encoder.parameters()):
         return make()  # accelerate holds the weights elsewhere: nobody sees whether they change

@@ -4,8 +4,10 @@ import sys
 import textwrap
 import weakref
 
+import diffusers
 import pytest
 import torch
+from packaging.version import Version
 
 import svdkit as sk
 from svdkit import pipelines
@@ -252,15 +254,19 @@ def test_each_arithmetic_is_a_pipeline_of_its_own():
     assert type(stock.unet).__module__.startswith("diffusers")
 
 
-@pytest.mark.parametrize("arithmetic", ["lean", "stock"])
-@pytest.mark.parametrize("preset", [p for p in sk.PRESETS if p.startswith("offload")])
+OFFLOADED = [name for name in sk.PRESETS if name.startswith("offload")]
+BOTH = [(name, "lean") for name in OFFLOADED]
+BOTH += [(name, "stock") for name in OFFLOADED if sk.PRESETS[name].stock]
+
+
+@pytest.mark.parametrize(("preset", "arithmetic"), BOTH)
 def test_an_offloaded_pipeline_makes_the_same_clip(picture, preset, arithmetic):
     """On a CPU an offload has nowhere to go, but every hook of it runs."""
+    if preset == "offload_layers" and Version(diffusers.__version__) < Version("0.40"):
+        pytest.skip("before 0.40 diffusers offloads layers only where there is a GPU")
     settings = {"seed": 3, "num_frames": 2, "num_inference_steps": 2, "decode_chunk_size": 2}
     plain = build(sk.MODELS["tiny"])
     offloaded = build(sk.MODELS["tiny"])
-    if arithmetic == "stock" and not sk.PRESETS[preset].stock:
-        return
     place(offloaded, sk.PRESETS[preset], "cpu", arithmetic)
     wanted = sk.animate(picture, plain, height=64, width=112, progress=False, **settings)
     for _ in range(2):
