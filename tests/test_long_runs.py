@@ -1,0 +1,54 @@
+"""Hours in one kernel: as much memory, and as many files and threads, as in its first minutes."""
+
+import json
+import os
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ANIMATIONS, SETTLED = 300, 60  # the first ones fill the caches
+QUICK = {"num_inference_steps": 1, "num_frames": 4, "progress": False}
+
+MANY = f"""
+import gc, json, os, threading
+import torch
+import svdkit as sk
+from IPython.display import display
+
+torch.set_num_threads(1)
+
+def held():
+    gc.collect()
+    pages = int(open("/proc/self/statm").read().split()[1])
+    mebibytes = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return mebibytes, len(os.listdir("/proc/self/fd")), threading.active_count()
+
+picture = sk.sample_image()
+for number in range({ANIMATIONS}):
+    clip = sk.animate(picture, "tiny", seed=number, motion_bucket_id=number % 256, **{QUICK})
+    display(clip)
+    if number % 10 == 0:
+        clip.save("kite.mp4")
+    if number == {SETTLED} - 1:
+        before = held()
+after = held()
+"""
+TELL = "print(json.dumps([before, after]))"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux tells what it holds")
+@pytest.mark.timeout(1200)
+def test_hundreds_of_clips_in_one_kernel_leave_nothing_behind(tmp_path):
+    cells = [nbformat.v4.new_code_cell(MANY), nbformat.v4.new_code_cell(TELL)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    kernel = {"kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}
+    NotebookClient(notebook, timeout=1100, **kernel).execute()
+    assert len(notebook.cells[0].outputs) == ANIMATIONS
+    before, after = json.loads(notebook.cells[1].outputs[0].text)
+    memory, files, threads = zip(before, after, strict=True)
+    print(f"{memory[0]:.0f} → {memory[1]:.0f} MiB, files {files}, threads {threads}")
+    assert memory[1] < 1.05 * memory[0]
+    assert files[1] <= files[0]
+    assert threads[1] <= threads[0]
+    assert sorted(os.listdir(tmp_path)) == ["kite.mp4", "kite.mp4.input.png", "kite.mp4.json"]
