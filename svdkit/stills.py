@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .ffmpeg import find_ffmpeg
 from .kinds import READERS, kind_of
 from .paths import shown
-from .video import find_ffmpeg, reading
+from .video import reading
 
 if TYPE_CHECKING:
     from PIL import Image
