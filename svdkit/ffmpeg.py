@@ -1,5 +1,6 @@
 """ffmpeg: finding it, and running it to its end, whatever becomes of it."""
 
+import errno
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -40,8 +41,12 @@ def run_ffmpeg(
             f"ffmpeg was not done after {seconds:g} seconds, and was ended. Try again; or pip "
             "install -U imageio-ffmpeg, which brings another."
         ) from None
-    except PermissionError as error:
-        raise RuntimeError(f"ffmpeg may not be run ({error.strerror}).") from error
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
+        raise RuntimeError(
+            f"ffmpeg cannot be run ({error.strerror}); pip install -U imageio-ffmpeg brings one."
+        ) from error
 
 
 def said_by(run: "subprocess.CompletedProcess[bytes]") -> str:

@@ -67,7 +67,7 @@ def _reduced(
         command += [*video, "-movflags", "+faststart", str(new)] if crf else []
         command += [*scale, "-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"]
         run = run_ffmpeg(*command, seconds=SECONDS)
-        if run.returncode or not run.stdout:
+        if run.returncode or run.stdout[:2] != b"P6" or (crf and not new.exists()):
             or_else = ", or cannot write h264" if crf else ""
             raise ValueError(f"ffmpeg cannot read {path.name!r}{or_else}.")
         return new.read_bytes() if crf else b"", Image.open(io.BytesIO(run.stdout))
