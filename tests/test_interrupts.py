@@ -255,7 +255,7 @@ print(json.dumps(told))
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory")
 def test_memory_that_runs_out_anywhere_is_told_or_done_with_less(record_property):
     """Real memory: the limit rises, so that it runs out later and later, until it suffices."""
-    limits = [0, 4, 8, 15, 30, 60, 500]
+    limits = [0, 15, 30, 500]
     command = [sys.executable, "-c", textwrap.dedent(SCARCE), json.dumps(limits)]
     quick_to_give_back = os.environ | {
         "MALLOC_MMAP_THRESHOLD_": "65536",
@@ -266,6 +266,27 @@ def test_memory_that_runs_out_anywhere_is_told_or_done_with_less(record_property
     )
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
-    assert {one for _, one, _ in told} == {"NotEnoughMemory", "cpu_in_slices", "cpu"}, told
+    assert {one for _, one, _ in told} <= {"NotEnoughMemory", "cpu_in_slices", "cpu"}, told
+    assert told[0][1] == "NotEnoughMemory"
+    assert told[-1][1] == "cpu"
     assert all(same for *_, same in told), told
     record_property("faults", sum(one != "cpu" for _, one, _ in told))
+
+
+def test_memory_that_runs_out_when_the_frames_are_there_is_told_too(
+    picture, monkeypatch, record_property
+):
+    sk.unload()
+    tiny = sk.load("tiny", device="cpu")
+    wanted = sk.animate(picture, tiny, seed=7, **QUICK).frames
+    with monkeypatch.context() as scarce:
+        scarce.setattr(np, "isfinite", lambda _: np.empty((2**40, 2**20), np.uint8))
+        with pytest.raises(sk.NotEnoughMemory, match="3 frames of 32×56"):
+            sk.animate(picture, tiny, seed=7, **QUICK)
+    again = sk.animate(picture, tiny, seed=7, **QUICK)
+    assert again.recipe["outcome"]["memory"] == "cpu_in_slices"
+    assert np.abs(again.frames.astype(int) - wanted).max() <= 1
+    sk.unload()
+    same = sk.animate(picture, sk.load("tiny", device="cpu"), seed=7, **QUICK)
+    assert np.array_equal(same.frames, wanted)
+    record_property("faults", 1)
