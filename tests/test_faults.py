@@ -206,7 +206,7 @@ def test_a_clock_that_goes_backwards_stops_no_sweep_and_no_bar(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    "name", ["../../outside.txt", "/tmp/outside.txt", "a/b/c.txt", "link/file.txt", "kite.txt"]
+    "name", ["../outside.txt", "{}/outside.txt", "a/b/c.txt", "link/file.txt", "kite.txt"]
 )
 def test_a_strangers_workshop_moves_nothing_elsewhere(tmp_path, gone, name):
     home, outside = tmp_path / "home", tmp_path / "outside"
@@ -218,11 +218,15 @@ def test_a_strangers_workshop_moves_nothing_elsewhere(tmp_path, gone, name):
     (room / "new" / "z.txt").touch()  # as if it were not done
     (room / "old" / "link").mkdir(parents=True)
     (room / "old" / "link" / "file.txt").write_text("a stranger's")
-    (home / "kite.txt").write_text("mine")
-    (room / "moves.json").write_text(json.dumps({name: [4, 0], "z.txt": [0, 0]}))
+    for mine in (home / "kite.txt", tmp_path / "outside.txt"):
+        mine.write_text("mine")
+        os.utime(mine, ns=(1, 1))
+    (room / "moves.json").write_text(
+        json.dumps({name.format(tmp_path): [5 if name == "kite.txt" else 4, 1], "z.txt": [0, 0]})
+    )
     remove_leftovers(home)
     assert list(outside.iterdir()) == []
-    assert not (tmp_path / "outside.txt").exists()
+    assert (tmp_path / "outside.txt").read_text() == "mine"
     assert (home / "kite.txt").read_text() == "mine"
 
 
@@ -301,7 +305,7 @@ def test_a_broken_ffmpeg_is_told_of_and_harms_nothing(
         if BROKEN[how]:
             (programs / "ffmpeg").write_text(BROKEN[how].replace("sleep", "/bin/sleep"))
             (programs / "ffmpeg").chmod(0o755)
-        with pytest.raises((RuntimeError, ValueError, OSError)) as caught:
+        with pytest.raises((RuntimeError, ValueError)) as caught:
             USES[use](clip, folder)
     assert "ffmpeg" in str(caught.value)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
