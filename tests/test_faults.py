@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,15 +29,14 @@ ALONE = ["kite.mp4", "kite", "balloon.png", "page.html", "panel"]  # in a folder
 
 
 @pytest.fixture
-def faulted(tmp_path, record_property):
+def faulted(record_property):
     """Let a fault strike a deed in every way, in a process that forks."""
 
     def run(name, fault):
-        tmp_path.chmod(0o755)
-        for folder in tmp_path.parents[:2]:  # pytest's own: nobody may go through, either
-            folder.chmod(0o755)
-        command = [sys.executable, small_faults.__file__, name, fault, str(tmp_path)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        with tempfile.TemporaryDirectory(prefix="faults-") as room:
+            Path(room).chmod(0o755)  # pytest's own folder lets nobody else in
+            command = [sys.executable, small_faults.__file__, name, fault, room]
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert ended.returncode == 0, ended.stderr
         told = json.loads(ended.stdout)
         record_property("faults", sum(one["happened"] != "done" for one in told))
