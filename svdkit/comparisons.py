@@ -16,7 +16,7 @@ from .frames import psnr
 from .measured import bench_folder
 from .paths import as_path, shown
 from .stopwatch import STAGES
-from .workshops import workshop
+from .workshops import landing
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,10 +101,8 @@ class Comparison:
         'mine.json'
         """
         path = check_free(path, overwrite=overwrite)
-        with workshop(path.parent) as folder:
-            draft = Path(folder, "new.json")
+        with landing(path) as draft:
             draft.write_text(json.dumps(self.rows, indent=2, ensure_ascii=False) + "\n", "utf-8")
-            os.replace(draft, path)
         return path
 
     def keep(self) -> Path:

@@ -8,6 +8,7 @@ from .models import MODELS
 from .paths import shown
 from .storage import Bundle
 from .video import ENCODERS
+from .workshops import landing
 
 MADE_BY = "made by svdkit"
 
@@ -31,7 +32,8 @@ def demo(options: argparse.Namespace) -> int:
     clip.save(video)
     mark = PngInfo()
     mark.add_text("Software", f"{MADE_BY} {__version__}")
-    show_frames(clip).save(sheet, pnginfo=mark)
+    with landing(sheet) as draft:
+        show_frames(clip).save(draft, pnginfo=mark)
     seconds = time.perf_counter() - start
     settings = clip.recipe["request"]["settings"]
     print(

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from .clips import Clip
 from .drawing import INK, PAPER, font
 from .frames import psnr, size_of
+from .workshops import landing
 
 GAP = 4  # pixels between pictures
 
@@ -165,8 +166,8 @@ class Grid:
         path = Path(path).expanduser()
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path.name!r} should end in .png; each clip saves its own video.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.image().save(path)
+        with landing(path) as draft:
+            self.image().save(draft)
         return path
 
 

@@ -16,6 +16,7 @@ from .notes import check_steps, plain_recipe, steps_of
 from .paths import as_path
 from .prompting import MOST_CHARACTERS, PromptSettings, checked_prompt
 from .web import is_address
+from .workshops import landing
 
 MOST_IN_A_JPEG = 60_000  # bytes: its segments hold no more
 MOST_NOTED = (
@@ -57,7 +58,7 @@ class Drawing(Image.Image):
         self.recipe = recipe
 
     def save(self, fp: Any, format: str | None = None, **how: Any) -> None:
-        """Save it as Pillow does, with its recipe where the format has a place for it.
+        """Save it as Pillow does, whole or not at all, with its recipe where it has a place.
 
         >>> from tempfile import mkdtemp
         >>> path = Path(mkdtemp(), "balloon.png")
@@ -76,7 +77,12 @@ class Drawing(Image.Image):
             how = {"xmp": packet} | how
         elif kind == "JPEG" and len(packet) < MOST_IN_A_JPEG:
             how = {"xmp": packet, "comment": json.dumps(about)} | how  # older Pillows know one
-        super().save(fp, format, **how)
+        place = Path(os.path.realpath(os.fsdecode(name))) if name is fp and suffix else None
+        if place is None or how.get("append") or (place.exists() and not place.is_file()):
+            super().save(fp, format, **how)  # an open file, a device, or a picture to add to
+            return
+        with landing(place) as draft:  # an older one is lost to no full disk
+            super().save(draft, format, **how)
 
 
 def steps_behind(image: Any, picture: Image.Image) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from .frames import checked_frames
 from .images import open_image
 from .metadata import MADE_BY_AI, png_metadata, read_metadata, with_metadata
 from .notes import ABOUT_THE_FILE, check_about, plain_recipe, steps_of
-from .paths import shown
+from .paths import is_file, shown
 from .storage import Bundle, fingerprint
+from .workshops import remove_leftovers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,9 +81,11 @@ def read(path: Path) -> Contents:
     >>> len(frames), fps
     (2, 7)
     """
+    bundle = Bundle(path)
+    if not is_file(bundle.recipe):  # a save is replacing this clip, or was killed while it did
+        remove_leftovers(bundle.path.parent)
     if not path.exists():
         raise FileNotFoundError(f"{shown(path)!r} is not there; give the path of a saved clip.")
-    bundle = Bundle(path)
     about = bundle.read()
     file = about.get("file", {})
     frames, fps = _frames(bundle, file)

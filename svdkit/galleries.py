@@ -21,7 +21,7 @@ from .drawing import SIZE, font, together, words
 from .layouts import Layout, Table, in_words
 from .miniatures import Miniature, miniature
 from .paths import as_path, shown
-from .workshops import workshop
+from .workshops import landing
 
 MOST_PLAYING = 24  # players that start by themselves: more of them make a page stutter
 HTML_BYTES, CELL_BYTES = 10_000_000, 600_000  # in base64, of all cells and of one
@@ -144,15 +144,13 @@ class Gallery:
                 f"{shown(path)!r} is there already and is not what svdkit saved there; choose "
                 "another name, or pass overwrite=True to replace it."
             )
-        with workshop(path.parent) as room:
-            draft = Path(room, f"new{suffix}")
+        with landing(path) as draft:
             if suffix == ".png":
                 note = PngInfo()
                 note.add_text("Software", f"{SOFTWARE} {__version__}")
                 self.image().save(draft, pnginfo=note)
             else:
                 draft.write_text(self._page(path.stem), encoding="utf-8")
-            os.replace(draft, path)
         return path
 
     @cached_property

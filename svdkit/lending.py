@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock
 from typing import Any
 
 from .progress import Bar
 
-_lock = Lock()
-_animating: set[int] = set()  # ids of the pipelines that are at work
+_animating: dict[int, object] = {}  # by the ids of the pipelines that are at work: whose work
 
 
 def at_work(pipeline: Any) -> bool:
@@ -51,27 +49,35 @@ def borrowed(
     shown = {"desc": what, "total": steps, "unit": "step", "postfix": "encoding"}
     shown |= getattr(pipeline, "_progress_bar_config", {})
     vae_dtype = pipeline.vae.dtype
-    with _lock:
-        if id(pipeline) in _animating:
+    work = object()
+    try:
+        if _animating.setdefault(id(pipeline), work) is not work:
             raise RuntimeError(
                 "This pipeline is animating already, in another thread or around this on_step, and "
                 "makes one clip at a time. Use a pipeline of its own for each."
             )
-        _animating.add(id(pipeline))
-    try:
         with Bar(**shown if progress else {"disable": True}) as bar:
             pipeline.__class__ = _changed(
                 kind, curve, {"progress_bar": bar.steps, **(around or {})}
             )
             yield pipeline
     except BaseException:
-        if pipeline.vae.dtype != vae_dtype:
-            pipeline.vae.to(vae_dtype)
-        pipeline.maybe_free_model_hooks()
+        if _animating.get(id(pipeline)) is work:
+            if pipeline.vae.dtype != vae_dtype:
+                pipeline.vae.to(vae_dtype)
+            pipeline.maybe_free_model_hooks()
         raise
     finally:
+        try:
+            _give_back(pipeline, kind, work)
+        finally:  # an interrupt may have struck in there
+            _give_back(pipeline, kind, work)
+
+
+def _give_back(pipeline: Any, kind: type, work: object) -> None:
+    if _animating.get(id(pipeline)) is work:
         pipeline.__class__ = kind
-        _animating.discard(id(pipeline))
+        del _animating[id(pipeline)]
 
 
 def _changed(kind: type, curve: list[float] | None, around: Mapping[str, Callable]) -> type:

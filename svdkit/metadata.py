@@ -8,17 +8,17 @@ import html
 import json
 import re
 import struct
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from .ffmpeg import run_ffmpeg, said_by
 from .kinds import READERS, kind_of
 from .notes import json_in
 from .paths import shown
-from .video import find_ffmpeg, reading
+from .video import reading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -127,13 +127,11 @@ def _remuxed(data: bytes, suffix: str, about: Mapping[str, Any], *options: str) 
         old.write_bytes(data)
         words.write_text(f";FFMETADATA1\ncomment={note}\ndigital_source_type={source_type}\n")
         inputs = ("-i", str(old), "-f", "ffmetadata", "-i", str(words), "-map_metadata", "1")
-        command = [find_ffmpeg(), "-v", "error", "-nostdin", *inputs, "-c", "copy", *options]
-        run = subprocess.run(
-            [*command, str(new)], capture_output=True, timeout=SECONDS, check=False
-        )
-        if run.returncode:
-            told = run.stderr.decode(errors="replace").strip()
-            raise RuntimeError(f"ffmpeg cannot write metadata into {suffix}: {shown(told)}")
+        command = ("-v", "error", "-nostdin", *inputs, "-c", "copy", *options, str(new))
+        run = run_ffmpeg(*command, seconds=SECONDS)
+        if run.returncode or not new.exists():
+            told = shown(said_by(run))
+            raise RuntimeError(f"ffmpeg cannot write metadata into {suffix}: {told}")
         return new.read_bytes()
 
 
@@ -205,10 +203,8 @@ def _note_in(image: "Image.Image") -> str | None:
 
 
 def _note_of_video(path: Path, kind: str) -> str | None:
-    command = [find_ffmpeg(), "-v", "error", "-nostdin", *reading(path, kind)]
-    run = subprocess.run(
-        [*command, "-f", "ffmetadata", "-"], capture_output=True, timeout=SECONDS, check=False
-    )
+    command = ("-v", "error", "-nostdin", *reading(path, kind), "-f", "ffmetadata", "-")
+    run = run_ffmpeg(*command, seconds=SECONDS)
     told = run.stdout.decode(errors="replace")
     found = re.search(r"^comment=((?:[^\\\n]|\\.)*)$", told, re.MULTILINE | re.IGNORECASE)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else None

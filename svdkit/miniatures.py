@@ -2,15 +2,15 @@
 
 import hashlib
 import io
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from .ffmpeg import run_ffmpeg
 from .storage import Bundle
-from .video import find_ffmpeg, reading
+from .video import reading
 
 SIZES = ((320, 23), (320, 29), (256, 32), (192, 36), (128, 40))  # longer side, and x264's crf
 SECONDS = 120  # for ffmpeg to make one clip smaller
@@ -62,12 +62,12 @@ def _reduced(
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder, "new.mp4")
         video = (*scale, "-c:v", "h264", "-pix_fmt", "yuv420p", "-crf", str(crf))
-        command = [find_ffmpeg(), "-v", "error", "-nostdin", *(("-r", str(fps)) if fps else ())]
+        command = ["-v", "error", "-nostdin", *(("-r", str(fps)) if fps else ())]
         command += reading(path, "MP4")
         command += [*video, "-movflags", "+faststart", str(new)] if crf else []
         command += [*scale, "-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"]
-        run = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
-        if run.returncode or not run.stdout:
+        run = run_ffmpeg(*command, seconds=SECONDS)
+        if run.returncode or run.stdout[:2] != b"P6" or (crf and not new.exists()):
             or_else = ", or cannot write h264" if crf else ""
             raise ValueError(f"ffmpeg cannot read {path.name!r}{or_else}.")
         return new.read_bytes() if crf else b"", Image.open(io.BytesIO(run.stdout))

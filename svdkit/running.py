@@ -64,7 +64,10 @@ def run(
     while True:
         try:
             frames = _frames_of(pipeline, picture, settings, seed, progress, on_step, steering)
-            return _checked_frames(frames, picture, settings, pipeline)
+            try:
+                return _checked_frames(frames, picture, settings, pipeline)
+            except MemoryError as error:
+                raise shortage(pipeline, settings) from error
         except NotEnoughMemory as error:
             told = earlier = error
             while earlier:  # the frames of the stack that failed hold what should be free by now

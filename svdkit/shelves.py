@@ -38,7 +38,7 @@ IDENTITY = ("model", "source", "scheduler", "arithmetic")  # what all clips of a
 CELL = re.compile(r"([0-9a-f]{16})\.mp4\.json")
 TITLE = "Title"  # the keyword that PNG has for it
 MOST_LETTERS = 2000  # of a text that may be a stranger's
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Shelf:

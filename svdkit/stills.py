@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .ffmpeg import find_ffmpeg
 from .kinds import READERS, kind_of
 from .paths import shown
-from .video import find_ffmpeg, reading
+from .video import reading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -215,6 +216,8 @@ def _ffmpeg(path: Path, kind: str, name: str, start: str = "0", write: tuple = (
             run = subprocess.run(command, capture_output=True, check=False, timeout=FFMPEG_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise _no_video(name, f"ffmpeg took over {FFMPEG_SECONDS:g} seconds") from error
+        except OSError as error:
+            raise _no_video(name, f"ffmpeg cannot be run ({error.strerror})") from error
         if b"Unrecognized option" not in run.stderr:
             break
     return run.stderr.decode(errors="replace").replace(file, "it")

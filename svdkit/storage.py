@@ -14,7 +14,7 @@ from typing import Any
 
 from .notes import check_about, json_in
 from .paths import shown
-from .workshops import workshop
+from .workshops import NEW, alone, remove_leftovers, take_places, workshop
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
 # What a clip's files are called, after the name of a video, or inside a folder of frames
@@ -118,24 +118,29 @@ class Bundle:
     ) -> Iterator["Bundle"]:
         """Lend a bundle to write to; when all is written, its files take their places.
 
-        An error, or an interrupt, leaves everything as it was.
+        An error, or an interrupt, leaves everything as it was; where the process is killed the next
+        look at the clip does, or the next save in its folder.
         """
-        self.check_free(frames=frames, pictures=pictures, overwrite=overwrite)
-        with workshop(self.path.parent) as folder:
-            draft = Bundle(Path(folder, "new", self.path.name))
+        home, counts = self.path.parent, {"frames": frames, "pictures": pictures}
+        remove_leftovers(home)
+        self.check_free(**counts, overwrite=overwrite)
+        with workshop(home) as folder:
+            draft = Bundle(Path(folder, NEW, self.path.name))
             draft.path.parent.mkdir()
             yield draft
-            if self.is_folder and not self.path.exists():
-                os.replace(draft.path, self.path)
-                return
-            old = Path(folder, "old")
-            old.mkdir()
-            new = {self._place(draft._part(file)): file for file in draft._files()}
-            leaving = self._ours() | {place for place in new if place.exists()}
-            _move_all(
-                [(place, old / place.name) for place in sorted(leaving)]
-                + [(file, place) for place, file in new.items()]
-            )
+            with alone(home):
+                self.check_free(**counts, overwrite=overwrite)  # others may have come meanwhile
+                if self.is_folder and not self.path.exists():
+                    os.replace(draft.path, self.path)
+                    return
+                entering = [file.relative_to(draft.path.parent) for file in draft._files()]
+                leaving = self._ours() | {
+                    home / name for name in entering if (home / name).exists()
+                }
+                # first of all the recipe: while it is not there, a reader knows of the move
+                leaving = sorted(leaving, key=lambda file: (file != self.recipe, file))
+                names = [file.relative_to(home) for file in leaving]
+                take_places(Path(folder), entering, names)
 
     def is_ours(self) -> bool:
         """Whether svdkit saved a clip here.
@@ -194,17 +199,3 @@ def fingerprint(file: Path) -> str | None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _move_all(moves: list[tuple[Path, Path]]) -> None:
-    """Move files in order; if that is broken off, move them back."""
-    begun = []
-    try:
-        for source, target in moves:
-            begun.append((source, target))
-            os.replace(source, target)
-    except BaseException:
-        for source, target in reversed(begun):
-            if target.exists() and not source.exists():
-                os.replace(target, source)
-        raise

@@ -18,7 +18,7 @@ from .notes import steps_of
 from .paths import as_path, shown
 from .settings import settings_in
 from .video import scaled
-from .workshops import locked, workshop
+from .workshops import locked, remove_leftovers, workshop
 
 POSTER_WIDTH = 128  # pixels
 MOST_OPEN = 4  # clips of a folder that are held in memory
@@ -119,9 +119,8 @@ class Takes(Sequence):
         self.folder = None if folder is None else as_path(folder).absolute()
         self._all: list[Take] = []
         if self.folder:
-            with workshop(
-                self.folder
-            ):  # what cannot be written to is told of before a clip is made
+            with workshop(self.folder):  # tells of what cannot be written to before a clip is made
+                remove_leftovers(self.folder)
                 self._all = list(_found_in(self.folder))
 
     def __len__(self) -> int:

@@ -1,10 +1,9 @@
 """Frames between frames, by ffmpeg's motion-compensated interpolation."""
 
-import subprocess
 from typing import TYPE_CHECKING
 
+from .ffmpeg import run_ffmpeg, said_by
 from .paths import shown
-from .video import find_ffmpeg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,18 +31,17 @@ def tweened(frames: "np.ndarray", fps: float, new_fps: float) -> "np.ndarray":
     padded = np.pad(frames, ((0, MORE), (0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
     size = f"{padded.shape[2]}x{padded.shape[1]}"
     raw = ("-f", "rawvideo", "-pix_fmt", "rgb24")
-    command = [find_ffmpeg(), "-v", "error", "-nostdin", *raw, "-s", size, "-r", f"{fps:g}"]
+    command = ["-v", "error", "-nostdin", *raw, "-s", size, "-r", f"{fps:g}"]
     # colours keep their full resolution: 4:2:0 would smear them
     filters = f"format=yuv444p,minterpolate=fps={new_fps:g}:{HOW}"
     command += ["-i", "-", "-vf", filters, *raw, "-"]
-    run = subprocess.run(
-        command, input=padded.tobytes(), capture_output=True, timeout=SECONDS, check=False
-    )
-    made = np.frombuffer(run.stdout, np.uint8).reshape(-1, *padded.shape[1:])
-    if run.returncode or len(made) < wanted:
-        told = run.stderr.decode(errors="replace").strip() or f"{len(made)} of {wanted} frames"
+    run = run_ffmpeg(*command, seconds=SECONDS, data=padded)
+    count = len(run.stdout) // padded[0].size
+    if run.returncode or count < wanted:
+        told = said_by(run) if run.returncode else f"{count} of {wanted} frames"
         raise RuntimeError(f"ffmpeg cannot smooth this clip: {shown(told)}")
-    result = made[:wanted, :height, :width].copy()
+    made = np.frombuffer(run.stdout, np.uint8, wanted * padded[0].size)
+    result = made.reshape(wanted, *padded.shape[1:])[:, :height, :width].copy()
     for number, frame in enumerate(frames):  # what was there stays as it was
         place = number * new_fps / fps
         if abs(place - round(place)) < 1e-6:

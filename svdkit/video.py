@@ -5,12 +5,11 @@ import html
 import io
 import math
 import re
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .ffmpeg import find_ffmpeg, run_ffmpeg, said_by  # noqa: F401 - and found here, too
 from .kinds import READERS, kind_of
 from .paths import shown
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 INLINE_PIXELS = 40_000_000  # frames × height × width that a notebook holds at full size
 INLINE_BYTES = 8_000_000
 GIF_MAX_FPS = 50  # browsers play anything quicker at ten frames a second
+SECONDS = 600  # after which an ffmpeg that hangs is ended; for long films there are more
+BYTES_A_SECOND = 100_000  # that the slowest of machines gets done, of frames or of a file
 
 
 def encode(frames: "np.ndarray", fps: float, suffix: str) -> bytes:
@@ -30,20 +31,29 @@ def encode(frames: "np.ndarray", fps: float, suffix: str) -> bytes:
     b'ftyp'
     """
     import mediapy
+    import numpy as np
 
     check_format(suffix, fps)
-    if not mediapy.video_is_available():  # what the user chose, or the system has, goes first
-        mediapy.set_ffmpeg(find_ffmpeg())
+    # what the user chose there goes first; its own writer would wait for ever for one that hangs
+    chosen = getattr(mediapy, "_search_for_ffmpeg_path", lambda: None)()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"clip{suffix}")
-        try:
-            mediapy.write_video(path, _even(frames), fps=fps, **ENCODERS[suffix])
-        except RuntimeError as error:
+        frames = np.ascontiguousarray(_even(frames))
+        size = f"{frames.shape[2]}x{frames.shape[1]}"
+        raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps), "-i", "-")
+        run = run_ffmpeg(
+            *("-v", "error", *raw, "-an", *ENCODERS[suffix], "-y", str(path)),
+            seconds=SECONDS + frames.size / BYTES_A_SECOND,
+            data=frames,
+            program=chosen,
+        )
+        if run.returncode or not path.exists():
+            told = said_by(run).replace(str(path), "the file")
             cure = ""
-            if "encoder" in str(error):
+            if "encoder" in told:
                 cure = " That of imageio-ffmpeg has all of them: "
                 cure += "mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())"
-            raise RuntimeError(f"ffmpeg cannot write this as {suffix}: {error}{cure}") from error
+            raise RuntimeError(f"ffmpeg cannot write this as {suffix}: {shown(told)}{cure}")
         return path.read_bytes()
 
 
@@ -81,6 +91,8 @@ def decode(path: Path) -> tuple["np.ndarray", float]:
         if kind:
             raise ValueError(f"it is {kind}")
         return _decode_with_pillow(path)
+    except MemoryError:
+        raise
     except Exception as error:  # of damaged files Pillow raises whatever it meets
         raise ValueError(f"{shown(path)!r} is no video that can be read: {shown(error)}") from error
 
@@ -173,19 +185,6 @@ def reading(path: Path, kind: str) -> tuple[str, ...]:
     return (*reader, "-i", f"file:{path.resolve()}")  # a name like 12:30.mp4 would be a protocol
 
 
-def find_ffmpeg() -> str:
-    """Find the ffmpeg that writes the videos: the system's, or the one of imageio-ffmpeg.
-
-    >>> "ffmpeg" in find_ffmpeg()
-    True
-    """
-    if path := shutil.which("ffmpeg"):
-        return path
-    import imageio_ffmpeg
-
-    return imageio_ffmpeg.get_ffmpeg_exe()
-
-
 def _even(frames: "np.ndarray") -> "np.ndarray":
     """Repeat the last row or column of odd sizes: yuv420p, which all browsers play, needs even."""
     import numpy as np
@@ -205,18 +204,19 @@ TAGGED = (
     *(word for name, value in TAGS.items() for word in (f"-{name}", value)),
     *("-color_range", "tv"),
 )
-YUV = {"encoded_format": "yuv420p"}
 # A third of the time of x264's own preset; on 25 frames of 576×1024 with grain of 0, 2 and 4 grey
 # levels the size was 0.85, 1.35 and 0.91 of its, and the PSNR the same within 0.1 dB.
 QUICK = ("-preset", "veryfast", "-movflags", "+faststart")
-# What mediapy's writer is told for each format. WebP goes through ffmpeg's plain libwebp and GIF
+ROWS = ("-row-mt", "1", "-cpu-used", "4")
+# What ffmpeg is told for each format. WebP goes through ffmpeg's plain libwebp and GIF
 # through ffmpeg too, because Pillow merges equal frames and so changes their number.
-ENCODERS: dict[str, dict[str, Any]] = {
-    ".mp4": YUV | {"codec": "h264", "crf": 18, "ffmpeg_args": (*TAGGED, *QUICK)},
-    ".webm": YUV
-    | {"codec": "vp9", "crf": 24, "ffmpeg_args": (*TAGGED, "-row-mt", "1", "-cpu-used", "4")},
-    ".webp": YUV | {"codec": "libwebp", "ffmpeg_args": ("-quality", "90", "-loop", "0")},
-    ".gif": {"codec": "gif"},
+PALETTE = "split[s0][s1];[s0]palettegen[p];[s1][p]paletteuse"
+YUV = ("-pix_fmt", "yuv420p")
+ENCODERS: dict[str, tuple[str, ...]] = {
+    ".mp4": ("-c:v", "h264", *YUV, "-vb", "0", "-crf", "18", *TAGGED, *QUICK),
+    ".webm": ("-c:v", "vp9", *YUV, "-vb", "0", "-crf", "24", *TAGGED, *ROWS),
+    ".webp": ("-c:v", "libwebp", *YUV, "-quality", "90", "-loop", "0"),
+    ".gif": ("-c:v", "gif", "-pix_fmt", "pal8", "-vf", PALETTE, "-f", "gif"),
 }
 
 
@@ -239,15 +239,17 @@ def _decode_with_ffmpeg(path: Path, kind: str) -> tuple["np.ndarray", float]:
     # not mediapy.read_video: it passes -vsync, which ffmpeg 9 no longer knows
     pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
     for every_frame in (("-fps_mode", "passthrough"), ("-vsync", "0")):  # new ffmpegs, and old
-        command = [find_ffmpeg(), "-nostdin", *reading(path, kind), *every_frame, *pictures]
-        run = subprocess.run(command, capture_output=True, check=False)
+        command = ("-nostdin", *reading(path, kind), *every_frame, *pictures)
+        run = run_ffmpeg(*command, seconds=SECONDS + path.stat().st_size / BYTES_A_SECOND)
         if b"Unrecognized option" not in run.stderr:
             break
     told = run.stderr.decode(errors="replace")
     rate = re.search(r"^\s*Stream #.*Video:.*?([\d.]+)(k?) fps", told, re.MULTILINE)
     header = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", run.stdout)
     if not header or not rate:
-        raise ValueError(next(iter(told.strip().splitlines()[-1:]), "ffmpeg says nothing"))
+        raise ValueError(said_by(run).splitlines()[-1])
+    if run.returncode:  # of what it was to write some may be missing
+        raise ValueError(f"ffmpeg broke off: {said_by(run).splitlines()[-1]}")
     width, height = int(header[1]), int(header[2])
     frames = np.frombuffer(run.stdout, np.uint8).reshape(-1, header.end() + height * width * 3)
     return frames[:, header.end() :].reshape(-1, height, width, 3), float(rate[1]) * (
