@@ -21,7 +21,7 @@ from .pipelines import load_for
 from .records import outcome_of, request_of
 from .residence import bring_back
 from .running import OnStep, run
-from .settings import Settings
+from .settings import Settings, held
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -55,9 +55,7 @@ def animate(
     7
     """
     # what is asked for is looked at first: loading may mean a download
-    if not isinstance(guidance, str) and isinstance(guidance, Iterable):
-        guidance = tuple(guidance)
-    values = {"guidance": guidance, **settings}
+    values = {"guidance": held(guidance), **settings}
     check_request(values, seed=seed, how=how, focus=focus, on_step=on_step)
     picture = open_image(image)
     steps = steps_behind(image, picture)
