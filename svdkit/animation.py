@@ -14,7 +14,7 @@ from .frames import frozen
 from .framing import architecture_of, frame_for
 from .images import ImageLike, check_fit, fit, open_image
 from .lean import is_lean
-from .limits import checked_seed
+from .limits import checked_seed, quoted
 from .models import did_you_mean
 from .origins import origin_of
 from .pipelines import load_for
@@ -98,7 +98,9 @@ def check_request(
     Settings.of(values)
     check_fit(how, focus)
     if on_step is not None and not callable(on_step):
-        raise TypeError(f"on_step is {on_step!r}; it is a function of (step, total, preview).")
+        raise TypeError(
+            f"on_step is {quoted(on_step)}; it is a function of (step, total, preview)."
+        )
     checked_seed(seed)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 MAX_SEED = 2**63 - 1
 
 
-def quoted(value: Any, most: int = 60, write: Callable[[Any], str] = repr) -> str:
+def quoted(value: Any, most: int | None = 60, write: Callable[[Any], str] = repr) -> str:
     """Write a value into a message: whatever it is, and not at any length.
 
     >>> quoted("kite" * 100, 6), quoted(10**5000)

@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .arrays import is_array
 from .images import check_fit, crop_box, open_image
+from .limits import quoted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -124,7 +125,7 @@ def _points_of(mask: Any) -> list[tuple[float, float]] | None:
     except (TypeError, ValueError, OverflowError):
         points = []
     if len(points) < 2 or (len(points) == 2 and pairs is mask):
-        raise ValueError(f"The mask is {mask!r:.60}; it is {WHAT_MASKS}.")
+        raise ValueError(f"The mask is {quoted(mask)}; it is {WHAT_MASKS}.")
     if not all(math.isfinite(value) for point in points for value in point):
         raise ValueError(f"The mask {_told(mask)}holds NaN or infinite values.")
     return points
@@ -179,4 +180,4 @@ def _of_polygon(points: list, size: tuple[int, int], mask: Any) -> "Image.Image"
 
 def _told(mask: Any) -> str:
     """Name a mask where it can be written."""
-    return f"{mask!r:.60} " if isinstance(mask, (list, tuple, str)) else ""
+    return f"{quoted(mask)} " if isinstance(mask, (list, tuple, str)) else ""
