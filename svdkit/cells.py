@@ -1,6 +1,5 @@
 """grid, and what each of its cells asks for: all of it told, checked and named before a run."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from .albums import pictures_in
 from .animation import check_request, resolved_for
 from .arrays import is_array
+from .cards import name_of
 from .images import FITTING, ImageLike, fit, open_image
 from .limits import quoted
 from .models import did_you_mean
 from .paths import as_path
 from .settings import Settings
-from .shelves import IDENTITY, Shelf
+from .shelves import Shelf
 from .web import is_address
 
 if TYPE_CHECKING:
@@ -118,18 +118,6 @@ def check_cells(image: Any, cells: Any) -> list[dict[str, Any]]:
                 f"The cell {quoted(cell)} has no image, and the sweep has none either."
             )
     return [dict(cell) for cell in cells]
-
-
-def name_of(about: Mapping[str, Any], **order: Any) -> str:
-    """Give the hash by which an order's files are called.
-
-    Settings at diffusers' defaults are left out: the name outlives new settings.
-    """
-    usual = asdict(Settings())
-    settings = {name: value for name, value in order["settings"].items() if value != usual[name]}
-    model = {name: about[name] for name in IDENTITY}
-    told = json.dumps(model | order | {"settings": settings}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class _Pictures:

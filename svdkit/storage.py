@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .notes import check_about, json_in
-from .paths import shown
+from .paths import is_file, shown
 from .workshops import workshop
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
@@ -66,6 +66,8 @@ class Bundle:
         {}
         """
         away = "; move it away to open the clip without its recipe."
+        if self.recipe.exists() and not is_file(self.recipe):  # a pipe, at which one would wait
+            raise ValueError(f"{shown(self.recipe)!r} is no file{away}")
         try:
             text = self.recipe.read_text(encoding="utf-8-sig")
             about = json_in(text)
