@@ -17,7 +17,7 @@ from .images import FITTING, ImageLike, fit, open_image
 from .limits import quoted
 from .models import did_you_mean
 from .paths import as_path
-from .settings import Settings
+from .settings import Settings, held
 from .shelves import Shelf
 from .web import is_address
 
@@ -169,9 +169,9 @@ def _values_of(name: str, axis: Any) -> list[Any]:
         return _images_of(axis)
     if isinstance(axis, Mapping):
         raise TypeError(f"{name} is {quoted(axis)}; give a list of values, or one.")
-    held = _plain(axis)
-    is_one = isinstance(axis, (str, bytes, tuple)) or not isinstance(held, Iterable)
-    values = [axis] if is_one else [_plain(value) for value in islice(held, MOST_CELLS + 1)]
+    several = axis if isinstance(axis, Iterator) else _plain(axis)
+    is_one = isinstance(axis, (str, bytes, tuple)) or not isinstance(several, Iterable)
+    values = [axis] if is_one else [_plain(value) for value in islice(several, MOST_CELLS + 1)]
     if not values:
         raise ValueError(f"{name} has no values; give one at least.")
     if name in ("guidance", "focus") and all(isinstance(value, Real) for value in values):
@@ -182,7 +182,7 @@ def _values_of(name: str, axis: Any) -> list[Any]:
 def _plain(value: Any) -> Any:
     """Give the numbers of an array or a tensor, of a curve as a tuple; any other value as it is."""
     if not is_array(value):
-        return value
+        return held(value) if isinstance(value, Iterator) else value
     try:
         plain = value.tolist()
     except Exception as error:  # on no device, sparse …: each library has its own

@@ -3,6 +3,7 @@
 What ipywidgets do not have: files dropped or pasted, a point dragged about, a brush.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ class Easel(anywidget.AnyWidget):
             kind = message.get("kind") if isinstance(message, dict) else None
             if kind == "file" and buffers:
                 told(str(message.get("name") or "picture"), bytes(buffers[0]))
-            elif kind == "address":
-                address = str(message.get("address", ""))
+            elif kind == "address" and re.match("https?://", str(message.get("address")), re.I):
+                address = str(message["address"])
                 told(address.rsplit("/", 1)[-1] or "picture", address)
 
         self.on_msg(heard)

@@ -4,7 +4,7 @@ import io
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +147,8 @@ def check_fit(how: str, focus: tuple[float, float]) -> None:
     if not (isinstance(how, str) and how in FIT_WAYS):
         raise ValueError(f"how is {quoted(how)}; it is one of {', '.join(FIT_WAYS)}.")
     try:
-        x, y = (float(f) if isinstance(f, numbers.Real) else math.nan for f in focus)
+        lasts = not isinstance(focus, (Iterator, Mapping, Set))  # it is looked at more than once
+        x, y = (float(f) if isinstance(f, numbers.Real) and lasts else math.nan for f in focus)
     except (TypeError, ValueError, OverflowError):
         x = y = math.nan
     if not (0 <= x <= 1 and 0 <= y <= 1):

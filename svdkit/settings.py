@@ -113,7 +113,7 @@ class Settings:
         steps = _checked_quality(given.get("quality", cls.quality)).steps
         if steps and given.get("num_inference_steps", steps) != steps:
             raise ValueError(
-                f"num_inference_steps is {given['num_inference_steps']!r}; quality="
+                f"num_inference_steps is {quoted(given['num_inference_steps'])}; quality="
                 f"{given['quality']!r} has {steps} steps of its own: leave it out, or take 'exact'."
             )
         return cls(**{**(defaults or {}), **given})

@@ -37,6 +37,7 @@ ERROR = ".error.json"
 CELL = re.compile(r"([0-9a-f]{16})\.mp4\.json")
 TITLE = "Title"  # the keyword that PNG has for it
 MOST_LETTERS = 2000  # of a text that may be a stranger's
+IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -242,6 +243,10 @@ class Shelf:
             with workshop(self.folder) as room:
                 yield room
         except OSError as error:
+            if error.errno in IN_THE_WAY and error.filename:
+                place = shown(error.filename2 or error.filename)
+                why = f"{place!r} is in the way ({error.strerror}); move it away, and call again."
+                raise type(error)(error.errno, why) from error
             if error.errno not in NO_ROOM:
                 raise
             done = f"the {len(self.names())} clips that are done stay"

@@ -104,6 +104,11 @@ class Bundle:
         for file in files:
             if file.is_dir():
                 raise IsADirectoryError(f"{shown(file)!r} is a folder; choose another name.")
+        for file in (self.path, *files):
+            if file.is_symlink() and not file.exists():
+                raise FileExistsError(
+                    f"{shown(file)!r} is a link that leads nowhere; move it away."
+                )
         ours = set() if overwrite else self._ours()
         taken = [file for file in files if file.exists() and not overwrite and file not in ours]
         if self.is_folder and self.path.exists() and not overwrite and not ours:

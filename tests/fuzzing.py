@@ -11,7 +11,7 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -23,7 +23,9 @@ set_hypothesis_home_dir(Path(tempfile.gettempdir(), "svdkit-hypothesis"))
 OURS = Path(sk.__file__).parent
 TOLD = (ValueError, TypeError, OSError, RuntimeError)  # and their kin, less what says nothing
 MUTE = (RecursionError, NotImplementedError, UnicodeError)
-TIMES = int(os.environ.get("FUZZ_TIMES", 1))
+TIMES = float(os.environ.get("FUZZ_TIMES", 1))
+# where many are tried, the first that fails will do
+PHASES = (Phase.generate, Phase.shrink) if TIMES == 1 else (Phase.generate,)
 PROMISED: dict[str, int] = {}
 """How many inputs each test tries, by its name; it fails if it tried fewer."""
 
@@ -37,14 +39,19 @@ def inputs(count, *strategies, **named):
         @functools.wraps(test)
         def counted(*args, **how):
             tried[0] += 1
-            return test(*args, **how)
+            try:
+                return test(*args, **how)
+            except Exception:  # hypothesis cannot tell of what has no repr
+                traceback.print_exc(limit=-4)
+                raise
 
         profile = settings(
-            max_examples=count * TIMES,
+            max_examples=int(count * TIMES),
             derandomize=TIMES == 1,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
+            phases=PHASES,
         )
         many = profile(given(*strategies, **named)(counted))
 
@@ -52,7 +59,7 @@ def inputs(count, *strategies, **named):
         def complete(*args, **how):
             tried[0] = 0
             many(*args, **how)
-            assert tried[0] >= count * TIMES, f"it came to {tried[0]} inputs of {count * TIMES}"
+            assert tried[0] >= int(count * TIMES), f"it came to {tried[0]} inputs only"
 
         PROMISED[f"{test.__module__}.{test.__name__}"] = count
         return complete
