@@ -12,6 +12,8 @@ import anywidget
 import traitlets
 
 PANEL = "svdkit-panel"  # the class of the element that an easel stands in, whose sliders it names
+COUNTS = {"focus": (2,), "box": (0, 4)}  # of the numbers of each
+SLACK = 0.01  # by which a pointer may be outside
 TOOLS = ("frame", "box", "brush", "eraser")
 
 
@@ -42,6 +44,14 @@ class Easel(anywidget.AnyWidget):
     """The box drawn as a mask, as `crop`; empty where there is none."""
     painted = traitlets.CBytes().tag(sync=True)
     """The mask that the brush painted, as PNG, white where it did; empty where nothing is."""
+
+    @traitlets.validate("focus", "box")
+    def _checked(self, proposal: Any) -> list[float]:
+        """Let in what is in the picture, and nothing else that a page may send."""
+        name, ends = proposal["trait"].name, proposal["value"]
+        if len(ends) not in COUNTS[name] or not all(-SLACK <= end <= 1 + SLACK for end in ends):
+            raise traitlets.TraitError(f"{name} is {ends!s:.60}; it is fractions of the picture.")
+        return ends
 
     def on_drop(self, told: Callable[[str, Any], object]) -> None:
         """Have a function told of what is dropped or pasted: a name, and bytes or a web address.

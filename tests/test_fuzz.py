@@ -1,14 +1,21 @@
 """Whatever is brought: what is made of it is sound, or a sentence of ours says why not."""
 
+import ast
 import json
 import math
+import traceback
+from contextlib import contextmanager
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import numpy as np
-from fuzzing import anything, inputs, json_values, result_or_error
+import pytest
+from fuzzing import OURS, PROMISED, anything, inputs, is_ours, json_values, result_or_error
 from hypothesis import strategies as st
+from traitlets import TraitError
 
 import svdkit as sk
+from svdkit.easel import Easel
 from svdkit.masks import open_mask
 from svdkit.prompting import LIMITS as PROMPT_LIMITS
 from svdkit.prompting import PromptSettings
@@ -155,3 +162,102 @@ def test_any_mask(mask):
     if not error:
         assert (white.mode, white.size) == ("L", (112, 64))
         assert white.getextrema()[1]
+
+
+@pytest.fixture(scope="module")
+def svd():
+    return sk.load("tiny", device="cpu")
+
+
+@contextmanager
+def opened(svd):
+    panel = sk.panel(svd)
+    yield panel
+    panel.close()
+
+
+def every(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from every(child)
+
+
+SENT = st.one_of(
+    json_values(),
+    st.lists(st.floats(-2, 2), max_size=5),
+    st.sampled_from([[0, 0, 1, 1], [0.9, 0.9, 0.1, 0.1], float("nan"), [float("nan")] * 2]),
+    st.binary(max_size=20),
+)
+TRAITS = ("value", "index", "min", "max", "step", "crop", "focus", "box", "painted", "tool")
+TRAITS += ("brush", "label", "picture", "options", "_options_labels", "disabled")
+STATES = st.lists(
+    st.tuples(st.integers(0, 10**6), st.dictionaries(st.sampled_from(TRAITS), SENT, max_size=2)),
+    min_size=1,
+    max_size=3,
+)
+
+
+def is_guarded(action, *args):
+    """Make sure that what goes wrong is told by us, or by the library that the widgets are of."""
+    error = None
+    try:
+        action(*args)
+    except TraitError:
+        return
+    except Exception as raised:
+        error = raised
+    if error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        assert is_ours(error) or not Path(last.filename).is_relative_to(OURS), repr(error)
+
+
+@inputs(150, states=STATES)
+def test_any_state_that_a_browser_sends(states, svd):
+    with opened(svd) as panel:
+        widgets = list(every(panel.box))
+        for which, state in states:
+            some = [widget for widget in widgets if set(state) & set(widget.keys)] or widgets
+            widget = some[which % len(some)]
+            known = {name: one for name, one in state.items() if name in widget.keys}
+            is_guarded(widget.set_state, known)
+        assert len(ast.parse(panel.code).body) <= 1
+        order, error = result_or_error(panel._ordered)
+        if not error:
+            asked = {name: value for name, value in order.values.items() if name in NAMES}
+            result_or_error(sk.Settings.of, asked)
+            result_or_error(
+                sk.fit, order.picture, 16, 16, order.values["how"], order.values["focus"]
+            )
+            _, error = result_or_error(lambda: order.mask and open_mask(order.mask, (16, 16)))
+
+
+MESSAGES = st.one_of(
+    json_values(),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "kind": st.sampled_from(["file", "address", "else"]),
+            "name": json_values(),
+            "address": st.one_of(json_values(), st.sampled_from(["/etc/passwd", "file:///x"])),
+        },
+    ),
+)
+
+
+@inputs(100, message=MESSAGES, buffers=st.lists(st.binary(max_size=50), max_size=2))
+def test_any_message_that_a_browser_sends(message, buffers, svd):
+    with opened(svd) as panel:
+        (easel,) = (widget for widget in every(panel.box) if isinstance(widget, Easel))
+        before = panel.picture
+        easel._handle_custom_msg(message, [memoryview(one) for one in buffers])
+        assert panel.picture is before  # none of it was a picture, nor a web address
+
+
+def test_thousands_of_inputs_are_tried():
+    import test_any_picture
+    import test_fuzz_files
+
+    assert {test_any_picture.__name__, test_fuzz_files.__name__, __name__} == {
+        name.partition(".")[0] for name in PROMISED
+    }
+    assert sum(PROMISED.values()) >= 4000

@@ -7,15 +7,15 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import ipywidgets
 import numpy as np
 import pytest
-from fuzzing import PROMISED, anything, inputs, json_values, nothing_left_behind, result_or_error
+from fuzzing import anything, inputs, json_values, nothing_left_behind, result_or_error
 from hypothesis import strategies as st
 from PIL import Image
 
 import svdkit as sk
-from svdkit.drawings import steps_behind
+from svdkit.drawings import Drawing, steps_behind
+from svdkit.frames import sha256_of_frames
 from svdkit.prompts import PROMPT_MODELS
 
 # of large things among what a test was given, when it fails
@@ -441,3 +441,35 @@ def test_any_folder_of_a_panel_opens(altered, kept, svd):
                 for clip in opened.clips:
                     assert len(clip) == 2
                 opened.close()
+
+
+@inputs(60, path=st.one_of(anything(), st.text(max_size=300)))
+def test_any_path_is_opened_or_told(path):
+    for opened in (sk.Clip.open, sk.Sweep.open, sk.rerun, sk.open_image):
+        _, error = result_or_error(opened, path)
+        assert error
+
+
+@inputs(150, changes=DAMAGES, mutated=mutations(), is_noted=st.booleans())
+def test_any_damage_to_a_drawing(changes, mutated, is_noted, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    pixels = np.random.default_rng(1).integers(0, 255, (16, 16, 3), np.uint8)
+    outcome = {"frames_sha256": sha256_of_frames(pixels)}
+    request = {"verb": "draw", "model": "tiny-sd", "source": "bundled", "scheduler": {}}
+    request |= {"revision": None, "prompt": "a kite", "settings": {}, "seed": 7}
+    recipe = {"request": request, "outcome": outcome}
+    if is_noted:
+        recipe, _ = result_or_error(Drawing.of, pixels, mutated(recipe))
+        recipe = recipe.recipe if recipe else {}
+    path = folder / "drawing.png"
+    result_or_error(Drawing.of(pixels, recipe).save, path)
+    data = path.read_bytes()
+    if not is_noted:
+        for change in changes:
+            data = change(data) if data else data
+    path.write_bytes(data)
+    picture, _ = result_or_error(sk.open_image, path)
+    if picture:
+        for step in steps_behind(path, picture):  # what is believed is the very picture's
+            assert step["outcome"]["frames_sha256"] == sha256_of_frames(np.asarray(picture))
+            assert step["request"]["verb"] == "draw"
