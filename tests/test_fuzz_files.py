@@ -221,6 +221,16 @@ def test_any_recipe_beside_a_clip(name, mutated, saved):
         assert (again.frames == clip.frames).all()
 
 
+def test_a_folder_that_claims_a_billion_frames_is_told_at_once(saved, edit_json):
+    with copy_of(saved) as folder:
+        beside = folder / "animate" / "recipe.json"
+        about = json.loads(beside.read_text())
+        about["file"]["frames"][0] = 10**9
+        write_anew(beside, json.dumps(about).encode())
+        with pytest.raises(ValueError, match=r"frame_0002\.png is missing"):
+            sk.Clip.open(folder / "animate")
+
+
 SVDKITS = {*sk.MODELS, *PROMPT_MODELS}
 
 
@@ -237,7 +247,7 @@ def names(checkpoint):
 
 
 @inputs(
-    150,
+    120,
     name=st.sampled_from(["animate", "edited", "extend", "loop", "cinemagraph", "drawn"]),
     mutated=mutations(),
     strange=st.integers(0, 30),
@@ -367,13 +377,22 @@ def check_sweep(runs, true):
             assert clip.recipe["request"]["settings"]["fps"] == cell.values["fps"]
 
 
+def test_a_broken_note_of_an_error_leaves_the_clips_to_be_seen(swept):
+    whole, true = swept
+    with copy_of(whole) as folder:
+        write_anew(folder / f"{'0' * 16}.error.json", b"{")
+        runs = sk.Sweep.open(folder)
+        assert (len(runs), len(runs.failures)) == (len(true), 1)
+        assert "is no valid JSON" in runs.failures[0]["error"]
+
+
 def own_files(folder):
     """List the files that svdkit made, and the folder that some are in."""
     mine = {folder / name for name in MINE}
     return [path for path in folder.rglob("*") if path not in mine]
 
 
-@inputs(120, altered=alterations())
+@inputs(100, altered=alterations())
 def test_any_folder_of_a_sweep_is_looked_at(altered, swept):
     whole, true = swept
     with copy_of(whole) as folder:
