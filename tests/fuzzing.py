@@ -134,6 +134,7 @@ def anything():
     odd += [np.ma.masked, torch.tensor(7), torch.tensor([1.0, 2.0]), torch.zeros(2, device="meta")]
     odd += [object, Ellipsis, NotImplemented, print, Path("kite"), range(3), range(10**9)]
     odd += [Unspeakable(), "\ud800", "\0", "x" * 10_000, "7", "1e3", "٧", "", "nan"]
+    one_odd = st.integers(0, len(odd) - 1).map(lambda which: odd[which])  # some have no repr
     numpy_ones = st.sampled_from(kinds).map(lambda kind: np.ones((), kind)[()])
     scalars = st.one_of(
         st.none(),
@@ -142,7 +143,8 @@ def anything():
         st.integers(),
         st.floats(),
         st.text(max_size=8),
-        st.integers(0, len(odd) - 1).map(lambda which: odd[which]),  # some have no repr
+        one_odd,
+        one_odd,
         numpy_ones,
     )
     return st.recursive(
