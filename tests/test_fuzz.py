@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import re
 import traceback
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fuzzing import OURS, PROMISED, anything, inputs, is_ours, json_values, result_or_error
 from hypothesis import strategies as st
 from traitlets import TraitError
@@ -167,6 +169,34 @@ def test_any_mask(mask):
 @pytest.fixture(scope="module")
 def svd():
     return sk.load("tiny", device="cpu")
+
+
+FAR = [(0, 1e300), (-1e300, 0), (5, 1e300)]
+FOUND = {  # what larger searches came upon: each gave a word of Python's or a library's own
+    "a giant": (lambda: sk.Settings(fps=10**5000), "fps is a int that cannot be written"),
+    "a giant as seed": (lambda: sk.grid(seed=10**5000), "seed is a int that cannot be written"),
+    "a complex rate": (lambda: sk.Settings(fps=np.complex64(7)), "fps is"),
+    "a curve without end": (lambda: sk.Settings(guidance=range(10**9)), "no so many frames"),
+    "an array as how": (lambda: sk.fit(sk.sample_image(), 8, 8, np.zeros(2)), "how is array"),
+    "an iterator as focus": (
+        lambda: sk.fit(sk.sample_image(), 8, 8, focus=iter([0.5, 0.5])),
+        "focus is <list_iterator",
+    ),
+    "a mask of the sky": (lambda: open_mask(FAR, (112, 64)), "or nearly so"),
+    "a mask nowhere": (lambda: open_mask(torch.zeros(4, device="meta"), (112, 64)), "dense array"),
+    "a long name": (lambda: sk.Clip.open("a" * 300 + ".mp4"), "No file can be called"),
+    "half a character": (lambda: sk.Clip.open("\ud800.mp4"), "No file can be called"),
+    "a false recipe": (lambda: sk.Clip(np.zeros((1, 8, 8, 3), np.uint8), 7, 0), "recipe is a dict"),
+    "a corner": (lambda: setattr(Easel(), "box", [0, 0]), "box is [0.0, 0.0]"),
+    "a point that is none": (lambda: setattr(Easel(), "focus", [math.nan] * 2), "focus is [nan"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_once_is_told(name):
+    action, told = FOUND[name]
+    with pytest.raises((ValueError, TypeError, TraitError), match=re.escape(told)):
+        action()
 
 
 @contextmanager
