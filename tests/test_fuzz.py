@@ -1,6 +1,7 @@
 """Whatever is brought: what is made of it is sound, or a sentence of ours says why not."""
 
 import ast
+import functools
 import json
 import math
 import re
@@ -171,6 +172,8 @@ def svd():
     return sk.load("tiny", device="cpu")
 
 
+DEEP = functools.reduce(lambda inner, _: {"steps": inner}, range(300), {})
+STILL = np.zeros((1, 8, 8, 3), np.uint8)
 FAR = [(0, 1e300), (-1e300, 0), (5, 1e300)]
 FOUND = {  # what larger searches came upon: each gave a word of Python's or a library's own
     "a giant": (lambda: sk.Settings(fps=10**5000), "fps is a int that cannot be written"),
@@ -186,7 +189,12 @@ FOUND = {  # what larger searches came upon: each gave a word of Python's or a l
     "a mask nowhere": (lambda: open_mask(torch.zeros(4, device="meta"), (112, 64)), "dense array"),
     "a long name": (lambda: sk.Clip.open("a" * 300 + ".mp4"), "No file can be called"),
     "half a character": (lambda: sk.Clip.open("\ud800.mp4"), "No file can be called"),
-    "a false recipe": (lambda: sk.Clip(np.zeros((1, 8, 8, 3), np.uint8), 7, 0), "recipe is a dict"),
+    "a false recipe": (lambda: sk.Clip(STILL, 7, 0), "recipe is a dict"),
+    "a recipe without a bottom": (
+        lambda: sk.Clip(STILL, 7, {"request": DEEP}),
+        "at most 100 levels",
+    ),
+    "no number": (lambda: sk.Settings(fps=math.nan), "fps is nan; 1–240 is allowed"),
     "a corner": (lambda: setattr(Easel(), "box", [0, 0]), "box is [0.0, 0.0]"),
     "a point that is none": (lambda: setattr(Easel(), "focus", [math.nan] * 2), "focus is [nan"),
 }
