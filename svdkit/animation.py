@@ -14,14 +14,14 @@ from .frames import frozen
 from .framing import architecture_of, frame_for
 from .images import ImageLike, check_fit, fit, open_image
 from .lean import is_lean
-from .limits import checked_seed
+from .limits import checked_seed, quoted
 from .models import did_you_mean
 from .origins import origin_of
 from .pipelines import load_for
 from .records import outcome_of, request_of
 from .residence import bring_back
 from .running import OnStep, run
-from .settings import Settings
+from .settings import Settings, held
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -55,9 +55,7 @@ def animate(
     7
     """
     # what is asked for is looked at first: loading may mean a download
-    if not isinstance(guidance, str) and isinstance(guidance, Iterable):
-        guidance = tuple(guidance)
-    values = {"guidance": guidance, **settings}
+    values = {"guidance": held(guidance), **settings}
     check_request(values, seed=seed, how=how, focus=focus, on_step=on_step)
     picture = open_image(image)
     steps = steps_behind(image, picture)
@@ -100,7 +98,9 @@ def check_request(
     Settings.of(values)
     check_fit(how, focus)
     if on_step is not None and not callable(on_step):
-        raise TypeError(f"on_step is {on_step!r}; it is a function of (step, total, preview).")
+        raise TypeError(
+            f"on_step is {quoted(on_step)}; it is a function of (step, total, preview)."
+        )
     checked_seed(seed)
 
 

@@ -1,17 +1,21 @@
 """A cell of a sweep, and what is written about one: data, perhaps a stranger's, and so checked."""
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, overload
 
 from .clips import Clip
 from .images import check_fit
 from .layouts import in_words
-from .settings import Settings
+from .settings import LIMITS, Settings
 
+IDENTITY = ("model", "source", "scheduler", "arithmetic")  # what all clips of a folder share
+MOST_CHUNK = LIMITS["decode_chunk_size"].high
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -84,6 +88,36 @@ def asked_in(about: Any) -> tuple[str, dict[str, Any]]:
     check_fit(fit.get("how"), fit.get("focus"))
     settings = asdict(Settings.of(_dict(request, "settings")))
     return sha, {"seed": seed, "how": fit["how"], "focus": tuple(fit["focus"]), **settings}
+
+
+def name_of(about: Mapping[str, Any], **order: Any) -> str:
+    """Give the hash by which an order's files are called.
+
+    Settings at diffusers' defaults are left out: the name outlives new settings.
+    """
+    usual = asdict(Settings())
+    settings = {name: value for name, value in order["settings"].items() if value != usual[name]}
+    model = {name: about[name] for name in IDENTITY}
+    told = json.dumps(model | order | {"settings": settings}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def is_called(name: str, about: Mapping[str, Any], sha: str, values: Mapping[str, Any]) -> bool:
+    """Whether a cell of these values, as `asked_in` reads them, goes by this name in a sweep.
+
+    >>> about = dict.fromkeys(IDENTITY, "tiny")
+    >>> values = {"seed": 7, **asdict(Settings(decode_chunk_size=4))}
+    >>> name = name_of(about, image_sha256="ab", seed=7, settings=asdict(Settings()))
+    >>> is_called(name, about, "ab", values), is_called(name, about, "cd", values)
+    (True, False)
+    """
+    settings = {field.name: values[field.name] for field in fields(Settings)}
+    order = {"image_sha256": sha, "seed": values["seed"]}
+    frames, chunk = settings["num_frames"], settings["decode_chunk_size"]
+    # the machine may have chosen it, and of more frames than there are it takes all
+    chunks = [None, chunk, *(range(frames, MOST_CHUNK + 1) if frames and chunk == frames else ())]
+    asked = (settings | {"decode_chunk_size": chunk} for chunk in chunks)
+    return any(name_of(about, **order, settings=one) == name for one in asked)
 
 
 def measured_in(about: Any) -> dict[str, float | None]:

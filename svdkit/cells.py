@@ -1,10 +1,10 @@
 """grid, and what each of its cells asks for: all of it told, checked and named before a run."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import product
+from itertools import islice, product
+from math import prod
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from .albums import pictures_in
 from .animation import check_request, resolved_for
 from .arrays import is_array
+from .cards import name_of
 from .images import FITTING, ImageLike, fit, open_image
+from .limits import quoted
 from .models import did_you_mean
 from .paths import as_path
-from .settings import Settings
-from .shelves import IDENTITY, Shelf
+from .settings import Settings, held
+from .shelves import Shelf
 from .web import is_address
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 SETTINGS = tuple(field.name for field in fields(Settings))
 AXES = (*SETTINGS, "seed", "image", *FITTING)
+MOST_CELLS = 100_000
 
 
 def grid(**axes: Any) -> list[dict[str, Any]]:
@@ -40,6 +43,10 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
     """
     _check_names(axes)
     values = {name: _values_of(name, axis) for name, axis in axes.items()}
+    if (count := prod(map(len, values.values()))) > MOST_CELLS:
+        raise ValueError(
+            f"{', '.join(values)} make a grid of {count} cells or more; {MOST_CELLS} are the most."
+        )
     cells = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
     for cell in cells:
         _check(cell)
@@ -96,7 +103,7 @@ def check_cells(image: Any, cells: Any) -> list[dict[str, Any]]:
     """
     if isinstance(cells, (str, bytes, Mapping)) or not isinstance(cells, Iterable):
         raise TypeError(
-            f"The cells are {cells!r:.60}; they are a list of dicts, as grid(motion_bucket_id="
+            f"The cells are {quoted(cells)}; they are a list of dicts, as grid(motion_bucket_id="
             "[60, 127, 180]) makes one."
         )
     cells = list(cells)
@@ -104,23 +111,13 @@ def check_cells(image: Any, cells: Any) -> list[dict[str, Any]]:
         raise ValueError("There are no cells; grid(motion_bucket_id=[60, 127, 180]) makes three.")
     for cell in cells:
         if not isinstance(cell, Mapping):
-            raise TypeError(f"A cell is a dict like {{'fps': 6}}; this is {cell!r:.60}.")
+            raise TypeError(f"A cell is a dict like {{'fps': 6}}; this is {quoted(cell)}.")
         _check(cell)
         if image is None and "image" not in cell:
-            raise ValueError(f"The cell {cell!r:.60} has no image, and the sweep has none either.")
+            raise ValueError(
+                f"The cell {quoted(cell)} has no image, and the sweep has none either."
+            )
     return [dict(cell) for cell in cells]
-
-
-def name_of(about: Mapping[str, Any], **order: Any) -> str:
-    """Give the hash by which an order's files are called.
-
-    Settings at diffusers' defaults are left out: the name outlives new settings.
-    """
-    usual = asdict(Settings())
-    settings = {name: value for name, value in order["settings"].items() if value != usual[name]}
-    model = {name: about[name] for name in IDENTITY}
-    told = json.dumps(model | order | {"settings": settings}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class _Pictures:
@@ -171,15 +168,26 @@ def _values_of(name: str, axis: Any) -> list[Any]:
     if name == "image":
         return _images_of(axis)
     if isinstance(axis, Mapping):
-        raise TypeError(f"{name} is {axis!r:.60}; give a list of values, or one.")
-    axis = axis.tolist() if is_array(axis) else axis
-    is_one = isinstance(axis, (str, bytes, tuple)) or not isinstance(axis, Iterable)
-    values = [axis] if is_one else [tuple(v.tolist()) if is_array(v) else v for v in axis]
+        raise TypeError(f"{name} is {quoted(axis)}; give a list of values, or one.")
+    several = axis if isinstance(axis, Iterator) else _plain(axis)
+    is_one = isinstance(axis, (str, bytes, tuple)) or not isinstance(several, Iterable)
+    values = [axis] if is_one else [_plain(value) for value in islice(several, MOST_CELLS + 1)]
     if not values:
         raise ValueError(f"{name} has no values; give one at least.")
     if name in ("guidance", "focus") and all(isinstance(value, Real) for value in values):
         return [tuple(values)]  # one curve or one point: a number alone is neither
-    return [value for number, value in enumerate(values) if value not in values[:number]]
+    return list({quoted(value, None): value for value in reversed(values)}.values())[::-1]
+
+
+def _plain(value: Any) -> Any:
+    """Give the numbers of an array or a tensor, of a curve as a tuple; any other value as it is."""
+    if not is_array(value):
+        return held(value) if isinstance(value, Iterator) else value
+    try:
+        plain = value.tolist()
+    except Exception as error:  # on no device, sparse …: each library has its own
+        raise TypeError(f"{quoted(value)} is no value of a grid; give plain numbers.") from error
+    return tuple(plain) if isinstance(plain, list) else plain
 
 
 def _images_of(image: Any) -> list[ImageLike]:

@@ -26,7 +26,7 @@ from .progress import Bar
 from .records import fingerprint_of_weights, outcome_of
 from .running import run
 from .seams import in_one_line, joins, measured_join
-from .settings import Settings
+from .settings import Settings, held
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -69,9 +69,7 @@ def extend(
     Clip(16 frames, 64×112, 7 fps, 2.3 s)
     """
     _check_call(clip, times, max_drift)
-    guidance = GUIDANCE if guidance is None else guidance
-    if not isinstance(guidance, str) and isinstance(guidance, Iterable):
-        guidance = tuple(guidance)
+    guidance = GUIDANCE if guidance is None else held(guidance)
     check_request(settings | {"guidance": guidance}, seed=seed, verb=extend)
     values = settings_for(clip, settings) | {"guidance": guidance}
     check_request(values)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
@@ -17,6 +18,7 @@ from PIL import Image
 from . import files, video
 from .frames import check_size, checked_frames, frozen, sha256_of_frames, size_of
 from .images import open_image
+from .limits import quoted
 from .notes import plain_recipe, steps_of
 from .paths import as_path
 from .tweening import tweened
@@ -143,7 +145,9 @@ class Clip:
         18
         """
         if isinstance(times, bool) or not isinstance(times, (int, np.integer)) or times < 1:
-            raise ValueError(f"times is {times!r}; a whole number from 1 is needed, 2 plays twice.")
+            raise ValueError(
+                f"times is {quoted(times)}; a whole number from 1 is needed, 2 plays twice."
+            )
         check_size(min(times, 10**9) * len(self), *self.frames.shape[1:3])
         frames = np.tile(self.frames, (times, 1, 1, 1))
         return self._edited(frozen(frames), "repeat", times=int(times))
@@ -241,8 +245,12 @@ class Clip:
 
 
 def _checked_fps(fps: Any) -> float:
-    is_number = isinstance(fps, (int, float, np.number)) and abs(fps) < 1e9
-    number = float(fps) if is_number else math.nan
+    try:
+        number = float(fps) if isinstance(fps, Real) else math.nan
+    except (TypeError, OverflowError):  # a time of numpy's, which claims to be a number
+        number = math.nan
     if not 0 < number <= 1000:
-        raise ValueError(f"fps is {fps!r}; playback needs a number above 0, up to 1000. Try 7.")
+        raise ValueError(
+            f"fps is {quoted(fps)}; playback needs a number above 0, up to 1000. Try 7."
+        )
     return int(number) if number == int(number) else number

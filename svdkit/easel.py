@@ -3,6 +3,7 @@
 What ipywidgets do not have: files dropped or pasted, a point dragged about, a brush.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import anywidget
 import traitlets
 
 PANEL = "svdkit-panel"  # the class of the element that an easel stands in, whose sliders it names
+COUNTS = {"focus": (2,), "box": (0, 4)}  # of the numbers of each
+SLACK = 0.01  # by which a pointer may be outside
 TOOLS = ("frame", "box", "brush", "eraser")
 
 
@@ -42,6 +45,14 @@ class Easel(anywidget.AnyWidget):
     painted = traitlets.CBytes().tag(sync=True)
     """The mask that the brush painted, as PNG, white where it did; empty where nothing is."""
 
+    @traitlets.validate("focus", "box")
+    def _checked(self, proposal: Any) -> list[float]:
+        """Let in what is in the picture, and nothing else that a page may send."""
+        name, ends = proposal["trait"].name, proposal["value"]
+        if len(ends) not in COUNTS[name] or not all(-SLACK <= end <= 1 + SLACK for end in ends):
+            raise traitlets.TraitError(f"{name} is {ends!s:.60}; it is fractions of the picture.")
+        return ends
+
     def on_drop(self, told: Callable[[str, Any], object]) -> None:
         """Have a function told of what is dropped or pasted: a name, and bytes or a web address.
 
@@ -52,8 +63,8 @@ class Easel(anywidget.AnyWidget):
             kind = message.get("kind") if isinstance(message, dict) else None
             if kind == "file" and buffers:
                 told(str(message.get("name") or "picture"), bytes(buffers[0]))
-            elif kind == "address":
-                address = str(message.get("address", ""))
+            elif kind == "address" and re.match("https?://", str(message.get("address")), re.I):
+                address = str(message["address"])
                 told(address.rsplit("/", 1)[-1] or "picture", address)
 
         self.on_msg(heard)

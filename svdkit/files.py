@@ -102,6 +102,8 @@ def read(path: Path) -> Contents:
 
 def _frames(bundle: Bundle, file: dict[str, Any]) -> tuple["np.ndarray", float]:
     """Read the frames, and make sure that they are those that the recipe tells of."""
+    if not (is_file(bundle.path) or bundle.path.is_dir()):  # a pipe, at which one would wait
+        raise ValueError(f"{shown(bundle.path)!r} is neither a file nor a folder of frames.")
     count, height, width = file.get("frames") or (None, None, None)
     if not bundle.is_folder:
         told = file.get("sha256", {}).get("")  # the video is the part with no name of its own
@@ -111,7 +113,9 @@ def _frames(bundle: Bundle, file: dict[str, Any]) -> tuple["np.ndarray", float]:
         if count and not _are(frames, count, height, width):
             raise _other_recipe(bundle, f"{count} frames of {height}×{width} are not there")
         return frames, fps
-    files = bundle.frames() if count is None else [bundle.frame(n) for n in range(count)]
+    if count is not None:
+        _check_there(map(bundle.frame, range(count)), bundle)  # told of a million it stops at one
+    files = bundle.frames()[:count]
     if not files:
         raise ValueError(f"The folder {shown(bundle.path)!r} holds no frames: no frame_0000.png.")
     _check_there(files, bundle)
@@ -158,10 +162,10 @@ def _are(frames: "np.ndarray", count: int, height: int, width: int) -> bool:
     return frames.shape[:3] in ((count, height, width), even)
 
 
-def _check_there(files: list[Path], bundle: Bundle) -> None:
-    missing = [file.name for file in files if not file.is_file()]
+def _check_there(files: Iterable[Path], bundle: Bundle) -> None:
+    missing = next((file.name for file in files if not file.is_file()), None)
     if missing:
-        raise _other_recipe(bundle, f"{missing[0]} is missing")
+        raise _other_recipe(bundle, f"{missing} is missing")
 
 
 def _other_recipe(bundle: Bundle, why: str) -> ValueError:

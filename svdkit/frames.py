@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
+from .limits import quoted
+
 MOST_BYTES = 4e9  # of frames: what an edit may make of a clip
 
 
@@ -18,7 +20,9 @@ def checked_frames(frames: "np.ndarray | Iterable[Image.Image]") -> np.ndarray:
     """
     if not isinstance(frames, np.ndarray):
         if not isinstance(frames, Iterable) or isinstance(frames, (str, bytes)):
-            raise TypeError(f"The frames are {frames!r:.40}; give an array or a list of pictures.")
+            raise TypeError(
+                f"The frames are {quoted(frames, 40)}; give an array or a list of pictures."
+            )
         pictures = [np.asarray(f.convert("RGB") if hasattr(f, "convert") else f) for f in frames]
         sizes = sorted({picture.shape for picture in pictures})
         if not pictures:

@@ -4,12 +4,13 @@ import io
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arrays import as_bytes, is_array, picture_of
+from .limits import quoted
 from .paths import shown
 from .stills import picture_in, pillow_errors_told, upright
 from .web import fetch, is_address, shown_address
@@ -143,14 +144,17 @@ def check_fit(how: str, focus: tuple[float, float]) -> None:
     Traceback (most recent call last):
     ValueError: focus is (0.5, 2); it is (x, y) in fractions 0–1, like (0.5, 0.3).
     """
-    if how not in FIT_WAYS:
-        raise ValueError(f"how is {how!r}; it is one of {', '.join(FIT_WAYS)}.")
+    if not (isinstance(how, str) and how in FIT_WAYS):
+        raise ValueError(f"how is {quoted(how)}; it is one of {', '.join(FIT_WAYS)}.")
     try:
-        x, y = (float(f) if isinstance(f, numbers.Real) else math.nan for f in focus)
+        lasts = not isinstance(focus, (Iterator, Mapping, Set))  # it is looked at more than once
+        x, y = (float(f) if isinstance(f, numbers.Real) and lasts else math.nan for f in focus)
     except (TypeError, ValueError, OverflowError):
         x = y = math.nan
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise ValueError(f"focus is {focus!r}; it is (x, y) in fractions 0–1, like (0.5, 0.3).")
+        raise ValueError(
+            f"focus is {quoted(focus)}; it is (x, y) in fractions 0–1, like (0.5, 0.3)."
+        )
 
 
 def natural_frame(
@@ -220,7 +224,7 @@ def _to_rgb(image: "Image.Image", background: str) -> "Image.Image":
             colour = ImageColor.getrgb(background)[:3]
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"background is {background!r}; a colour is needed, like 'white' or '#ffcc00'."
+                f"background is {quoted(background)}; a colour is needed, like 'white' or '#fc0'."
             ) from error
         rgb.putalpha(alpha)
         rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, (*colour, 255)), rgb).convert("RGB")
@@ -263,14 +267,14 @@ def _checked_time(at: Any) -> float | None:
         return None
     number = at if isinstance(at, numbers.Real) and not isinstance(at, bool) else math.nan
     if not 0 <= number < math.inf:
-        raise ValueError(f"at is {at!r}; it is a time in seconds from the start, like 1.5.")
+        raise ValueError(f"at is {quoted(at)}; it is a time in seconds from the start, like 1.5.")
     return float(number)
 
 
 def _checked_side(name: str, side: Any) -> int:
     number = side if isinstance(side, numbers.Real) and not isinstance(side, bool) else math.nan
     if not 1 <= number <= 16384 or number != int(number):
-        raise ValueError(f"{name} is {side!r}; a whole number of pixels, 1–16384, is needed.")
+        raise ValueError(f"{name} is {quoted(side)}; a whole number of pixels, 1–16384, is needed.")
     return int(number)
 
 

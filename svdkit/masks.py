@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .arrays import is_array
 from .images import check_fit, crop_box, open_image
+from .limits import quoted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,6 +20,7 @@ MaskLike = Any  # a picture of any kind, a box (left, top, right, bottom), or po
 WHAT_MASKS = "a picture (white is meant), a box (left, top, right, bottom) or a list of 3 or more \
 points (x, y)"
 ALMOST = 8  # of 255: a JPEG's black and white are not quite black and white
+FURTHEST = 1e6  # pixels: no picture is so large
 ASPECT_SLACK = 0.02  # by which the shape of a mask may differ from its picture's: sides are rounded
 
 
@@ -112,7 +115,8 @@ def _points_of(mask: Any) -> list[tuple[float, float]] | None:
     """Read the points of a box or a polygon; None where it is a picture."""
     shape = tuple(getattr(mask, "shape", ()))
     if is_array(mask) and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 2)):
-        mask = mask.tolist()
+        with suppress(Exception):  # on no device, sparse …: as a picture it is told what it lacks
+            mask = mask.tolist()
     if not isinstance(mask, (list, tuple)):
         return None
     if len(mask) == 4 and all(isinstance(value, numbers.Real) for value in mask):
@@ -124,9 +128,9 @@ def _points_of(mask: Any) -> list[tuple[float, float]] | None:
     except (TypeError, ValueError, OverflowError):
         points = []
     if len(points) < 2 or (len(points) == 2 and pairs is mask):
-        raise ValueError(f"The mask is {mask!r:.60}; it is {WHAT_MASKS}.")
-    if not all(math.isfinite(value) for point in points for value in point):
-        raise ValueError(f"The mask {_told(mask)}holds NaN or infinite values.")
+        raise ValueError(f"The mask is {quoted(mask)}; it is {WHAT_MASKS}.")
+    if not all(abs(value) <= FURTHEST for point in points for value in point):
+        raise ValueError(f"The mask {_told(mask)}holds NaN or infinite values, or nearly so.")
     return points
 
 
@@ -179,4 +183,4 @@ def _of_polygon(points: list, size: tuple[int, int], mask: Any) -> "Image.Image"
 
 def _told(mask: Any) -> str:
     """Name a mask where it can be written."""
-    return f"{mask!r:.60} " if isinstance(mask, (list, tuple, str)) else ""
+    return f"{quoted(mask)} " if isinstance(mask, (list, tuple, str)) else ""

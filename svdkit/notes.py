@@ -4,9 +4,10 @@ Notes are plain JSON, and may come from anywhere.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+MOST_DEEP = 100  # levels: Python's own writers of JSON give up at some hundreds
 # What is noted besides the recipe
 ABOUT_THE_FILE = ("svdkit", "file", "digital_source_type")
 # What it must say of the file, if it says it at all: it may have come from anywhere.
@@ -32,11 +33,13 @@ def plain_recipe(recipe: Any) -> dict[str, Any]:
     >>> plain_recipe({"request": {"seed": 7}})
     {'request': {'seed': 7}}
     """
+    recipe = {} if recipe is None else recipe
     try:
-        plain = json.loads(json.dumps(recipe or {}, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
+        plain = json.loads(json.dumps(recipe, allow_nan=False))
+    except Exception as error:  # from strange keys and endless circles to what a class may do
         raise TypeError(f"A recipe is a dict of plain JSON values: {error}.") from error
     check_steps(plain)
+    _check_depth(plain)
     if set(plain) & set(ABOUT_THE_FILE):
         names = ", ".join(ABOUT_THE_FILE)
         raise ValueError(f"A recipe has no {names} of its own: {recipe!s:.60}")
@@ -92,7 +95,23 @@ def json_in(text: str) -> Any:
     Traceback (most recent call last):
     ValueError: NaN is no number of JSON
     """
-    return json.loads(text, parse_constant=_refuse)
+    value = json.loads(text, parse_constant=_refuse)
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Make sure that whatever walks through a value of JSON comes to its end."""
+    level = [value]
+    for _ in range(MOST_DEEP):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return
+    raise ValueError(f"A recipe has at most {MOST_DEEP} levels of lists and dicts; this has more.")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _refuse(constant: str) -> Any:

@@ -1,5 +1,6 @@
 """Paths as people write them, and as others may read them."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -19,7 +20,15 @@ def as_path(path: str | os.PathLike) -> Path:
         raise ValueError(f"The path {str(path)!r} has a NUL in it, which no file can have.")
     if re.match("https?://", str(path), re.IGNORECASE):
         raise ValueError("A web address is no path; save what is there, and give its path.")
-    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
+    place = os.path.expanduser(path)  # Path.expanduser raises where there is no such home
+    try:
+        os.lstat(place)
+    except (OSError, ValueError) as error:  # ValueError: of half a character
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            raise ValueError(
+                f"No file can be called {str(path)[-60:]!r}; choose a name."
+            ) from error
+    return Path(place)
 
 
 def without_folders(text: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from .limits import Limit
+from .limits import Limit, quoted
 from .models import did_you_mean
 from .prompts import PromptModel
 from .upstream import quietly
@@ -106,7 +106,9 @@ def checked_text(name: str, text: Any) -> str:
     TypeError: prompt is 7; it is text, like 'a red balloon over green hills'.
     """
     if not isinstance(text, str):
-        raise TypeError(f"{name} is {text!r}; it is text, like 'a red balloon over green hills'.")
+        raise TypeError(
+            f"{name} is {quoted(text)}; it is text, like 'a red balloon over green hills'."
+        )
     if len(text) > MOST_CHARACTERS:
         raise ValueError(
             f"{name} is {len(text)} characters long; {MOST_CHARACTERS} are allowed, and the models "

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
-from .limits import Limit
+from .limits import Limit, quoted
 from .models import MODELS, Model, did_you_mean, find_model
 from .qualities import QUALITIES, Quality
 from .remarks import remarks_on
@@ -112,7 +113,7 @@ class Settings:
         steps = _checked_quality(given.get("quality", cls.quality)).steps
         if steps and given.get("num_inference_steps", steps) != steps:
             raise ValueError(
-                f"num_inference_steps is {given['num_inference_steps']!r}; quality="
+                f"num_inference_steps is {quoted(given['num_inference_steps'])}; quality="
                 f"{given['quality']!r} has {steps} steps of its own: leave it out, or take 'exact'."
             )
         return cls(**{**(defaults or {}), **given})
@@ -171,11 +172,23 @@ def changed(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
     return {**kept, **given}
 
 
+def held(guidance: Any) -> Any:
+    """Hold the numbers of any iterator, so that they can be looked at twice; but not without end.
+
+    >>> held(iter([1, 2])), held("triangle")
+    ((1, 2), 'triangle')
+    """
+    is_one = isinstance(guidance, (str, bytes, bytearray)) or getattr(guidance, "shape", 1) == ()
+    if is_one or not isinstance(guidance, Iterable) or isinstance(guidance, (Mapping, Set)):
+        return guidance
+    return tuple(islice(guidance, LIMITS["num_frames"].high + 1))
+
+
 def _checked_quality(quality: Any) -> Quality:
     if not isinstance(quality, str) or quality not in QUALITIES:
         raise ValueError(
-            f"quality is {quality!r}; it is one of {', '.join(QUALITIES)}."
-            f"{did_you_mean(quality, QUALITIES)}"
+            f"quality is {quoted(quality)}; it is one of {', '.join(QUALITIES)}."
+            f"{did_you_mean(quality, QUALITIES) if isinstance(quality, str) else ''}"
         )
     return QUALITIES[quality]
 
@@ -184,19 +197,21 @@ def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:
     if isinstance(guidance, str):
         if guidance not in GUIDANCE_SHAPES:
             raise ValueError(
-                f"guidance is {guidance!r}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a list "
-                f"with a number per frame.{did_you_mean(guidance, GUIDANCE_SHAPES)}"
+                f"guidance is {quoted(guidance)}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a "
+                f"list with a number per frame.{did_you_mean(guidance, GUIDANCE_SHAPES)}"
             )
         return guidance
-    if not isinstance(guidance, Iterable) or isinstance(guidance, (bytes, Mapping, Set)):
+    given, guidance = guidance, held(guidance)
+    if not isinstance(guidance, tuple):
         raise TypeError(
-            f"guidance is {guidance!r}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a list with "
-            f"a number per frame. For the same everywhere set min_guidance_scale and "
+            f"guidance is {quoted(guidance)}; it is one of {', '.join(GUIDANCE_SHAPES)}, or a list "
+            f"with a number per frame. For the same everywhere set min_guidance_scale and "
             f"max_guidance_scale to it."
         )
-    guidance = tuple(guidance)
     if not guidance:
         raise ValueError("guidance is empty; give a number per frame, or one of linear, triangle.")
+    if len(guidance) > LIMITS["num_frames"].high:
+        raise ValueError(f"guidance is {quoted(given)}; a clip has no so many frames.")
     limit = LIMITS["max_guidance_scale"]
     return tuple(limit.checked(f"guidance[{i}]", g) for i, g in enumerate(guidance))
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__, files
-from .cards import Cell, asked_in, measured_in
+from .cards import IDENTITY, Cell, asked_in, is_called, measured_in
 from .clips import Clip
 from .frames import sha256_of_frames
 from .images import open_image
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 ABOUT = "sweep.json"
 ERROR = ".error.json"
-IDENTITY = ("model", "source", "scheduler", "arithmetic")  # what all clips of a folder share
 CELL = re.compile(r"([0-9a-f]{16})\.mp4\.json")
 TITLE = "Title"  # the keyword that PNG has for it
 MOST_LETTERS = 2000  # of a text that may be a stranger's
+IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -202,8 +202,8 @@ class Shelf:
 
     def failure(self, name: str) -> dict[str, Any]:
         """Give the values of a cell that failed, by axis, and its error; only that if need be."""
-        note = _json_of(self._error(name))
         try:
+            note = _json_of(self._error(name))
             sha, values = asked_in(note)
         except (ValueError, TypeError) as error:
             return {"error": f"{self._error(name).name} is no note of an error: {error}."}
@@ -217,6 +217,11 @@ class Shelf:
             (sha, values), metrics = asked_in(about), measured_in(about)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{bundle.recipe.name} is no recipe of a cell: {error}.") from error
+        if not is_called(name, self.about, sha, values):
+            raise ValueError(
+                f"{bundle.recipe.name} tells of another clip than that of its name: one of them "
+                "was changed since. Move it and its video away to have the clip made again."
+            )
         return Cell(name, {"image": self.title(sha), **values}, metrics, bundle.path, sha)
 
     def title(self, sha: str) -> str:
@@ -238,6 +243,10 @@ class Shelf:
             with workshop(self.folder) as room:
                 yield room
         except OSError as error:
+            if error.errno in IN_THE_WAY and error.filename:
+                place = shown(error.filename2 or error.filename)
+                why = f"{place!r} is in the way ({error.strerror}); move it away, and call again."
+                raise type(error)(error.errno, why) from error
             if error.errno not in NO_ROOM:
                 raise
             done = f"the {len(self.names())} clips that are done stay"

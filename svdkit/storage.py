@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .notes import check_about, json_in
-from .paths import shown
+from .paths import is_file, shown
 from .workshops import NEW, alone, remove_leftovers, take_places, workshop
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
@@ -66,6 +66,8 @@ class Bundle:
         {}
         """
         away = "; move it away to open the clip without its recipe."
+        if self.recipe.exists() and not is_file(self.recipe):  # a pipe, at which one would wait
+            raise ValueError(f"{shown(self.recipe)!r} is no file{away}")
         try:
             text = self.recipe.read_text(encoding="utf-8-sig")
             about = json_in(text)
@@ -102,6 +104,11 @@ class Bundle:
         for file in files:
             if file.is_dir():
                 raise IsADirectoryError(f"{shown(file)!r} is a folder; choose another name.")
+        for file in (self.path, *files):
+            if file.is_symlink() and not file.exists():
+                raise FileExistsError(
+                    f"{shown(file)!r} is a link that leads nowhere; move it away."
+                )
         ours = set() if overwrite else self._ours()
         taken = [file for file in files if file.exists() and not overwrite and file not in ours]
         if self.is_folder and self.path.exists() and not overwrite and not ours:

@@ -165,7 +165,17 @@ def locked(folder: Path) -> Iterator[None]:
     >>> with locked(Path(tempfile.mkdtemp())):
     ...     pass
     """
-    with (folder / ".lock").open("ab") as stream:
+    place = folder / ".lock"
+    # it leads nowhere else, and is no pipe at which one would wait
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        stream = os.fdopen(os.open(place, flags, 0o666), "rb")
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{shown(place)!r} cannot be used as a lock ({error.strerror}); move it away.",
+        ) from error
+    with stream:
         with suppress(OSError):  # some network drives have none; all lands by rename even there
             if fcntl:
                 fcntl.flock(stream, fcntl.LOCK_EX)

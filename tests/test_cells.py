@@ -28,6 +28,11 @@ def test_arrays_and_generators_are_axes_too():
     )
 
 
+def test_numbers_of_numpy_are_values():
+    cells = sk.grid(fps=[np.int64(6), np.float32(12)], seed=np.int64(7))
+    assert cells == [{"fps": 6, "seed": 7}, {"fps": 12, "seed": 7}]
+
+
 def test_a_value_that_stands_twice_counts_once():
     assert sk.grid(fps=[6, 6, 12]) == [{"fps": 6}, {"fps": 12}]
 
@@ -68,6 +73,8 @@ def test_a_folder_of_pictures_is_an_axis(tmp_path):
         ({"fps": [6, 0]}, ValueError, "fps is 0; 1–240 is allowed"),
         ({"fps": {6: 12}}, TypeError, "fps is {6: 12}"),
         ({"seed": [1, -1]}, ValueError, "seed is -1"),
+        ({"seed": range(10**9)}, ValueError, "100000 are the most"),
+        ({"seed": range(1000), "fps": range(1, 200)}, ValueError, "a grid of 199000 cells"),
         ({"focus": [(0.5, 2)]}, ValueError, "focus is"),
         ({"focus": [("0.5", "0.5")]}, ValueError, "focus is"),
         ({"image": []}, ValueError, "no pictures"),

@@ -102,7 +102,6 @@ def test_a_folder_that_vanishes_in_the_middle_harms_no_later_save(faulted, name)
 def test_two_kernels_that_save_to_one_place_at_once_leave_one_whole_clip(
     tmp_path, name, record_property
 ):
-    """A third one reads meanwhile; what it sees is one of the two, whole."""
     script = "import sys, small_faults as f\nfrom pathlib import Path\n"
     script += "f.grey(f.OLD, 3).save(sys.argv[1])\n"
     saving = "for _ in range(12):\n    f.grey({}).save(sys.argv[1])\n"
