@@ -22,7 +22,8 @@ def held():
     gc.collect()
     pages = int(open("/proc/self/statm").read().split()[1])
     mebibytes = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return mebibytes, len(os.listdir("/proc/self/fd")), threading.active_count()
+    clips = sum(isinstance(thing, sk.Clip) for thing in gc.get_objects())
+    return mebibytes, len(os.listdir("/proc/self/fd")), threading.active_count(), clips
 
 picture = sk.sample_image()
 for number in range({ANIMATIONS}):
@@ -46,9 +47,10 @@ def test_hundreds_of_clips_in_one_kernel_leave_nothing_behind(tmp_path):
     NotebookClient(notebook, timeout=1100, **kernel).execute()
     assert len(notebook.cells[0].outputs) == ANIMATIONS
     before, after = json.loads(notebook.cells[1].outputs[0].text)
-    memory, files, threads = zip(before, after, strict=True)
-    print(f"{memory[0]:.0f} → {memory[1]:.0f} MiB, files {files}, threads {threads}")
+    memory, files, threads, clips = zip(before, after, strict=True)
+    print(f"{memory[0]:.0f} → {memory[1]:.0f} MiB, {files=}, {threads=}, {clips=}")
     assert memory[1] < 1.05 * memory[0]
     assert files[1] <= files[0]
     assert threads[1] <= threads[0]
+    assert clips == (1, 1)
     assert sorted(os.listdir(tmp_path)) == ["kite.mp4", "kite.mp4.input.png", "kite.mp4.json"]
