@@ -20,7 +20,6 @@ from .edits import EDITS, MOST_SHOWN, Edit, Size, size_after
 from .frames import sha256_of_frames
 from .images import ImageLike, fit, fitting_in, open_image
 from .memory import ARITHMETICS
-from .models import MODELS
 from .notes import steps_of
 from .pipelines import load_for
 from .prompts import names_for
@@ -213,8 +212,12 @@ def _check_model(request: Mapping[str, Any]) -> None:
     """Make sure that the model is one of ours; another is asked about."""
     name = request["model"]
     ours = name in names_for(VERBS[request["verb"]].uses)
-    sources = ("bundled", "hub", "random") if name in MODELS else ("bundled", "hub")
-    if not ours or request.get("source") not in sources:
+    if ours and request.get("source") == "random":  # gigabytes of them, at a stranger's word
+        raise Missing(
+            f"the model: its weights were drawn at random, to measure with; load({name!r}, "
+            "weights='random') draws them again, to be given as pipeline="
+        )
+    if not ours or request.get("source") not in ("bundled", "hub"):
         whose = "a model of its maker's own" if ours else "a model"
         raise Missing(
             f"the model: the recipe names {whose}, {name!r:.{MOST_SHOWN}}, and that is not loaded "
@@ -226,7 +229,6 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any], progress: bool
     then, now = outcome.get("device"), pick_device()
     dtype = outcome.get("dtype")
     same_kind = (then == "cpu") == (now == "cpu") and isinstance(dtype, str) and dtype in DTYPES
-    random = "random" if request["source"] == "random" else None
     arithmetic = request.get("arithmetic")
     try:
         return load_for(
@@ -234,7 +236,6 @@ def _load(request: Mapping[str, Any], outcome: Mapping[str, Any], progress: bool
             request["model"],
             progress=progress,
             dtype=dtype if same_kind else None,
-            weights=random,
             arithmetic=arithmetic if arithmetic in ARITHMETICS else "lean",
         )
     except (ConnectionError, PermissionError, ImportError) as error:

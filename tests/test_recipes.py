@@ -11,6 +11,7 @@ from small_settings import QUICK
 
 import svdkit as sk
 from svdkit.replay import Missing, Replay
+from svdkit.residence import resident
 
 QUIET = {"progress": False}
 
@@ -355,6 +356,17 @@ def test_a_model_out_of_reach_is_missing(saved):
     change(saved, model="svd-xt", source="hub")
     again = sk.rerun(saved, **QUIET)
     assert again.verdict.startswith("missing: the model svd-xt: The hub cannot be asked")
+
+
+def test_random_weights_are_drawn_at_nobodys_word_but_ones_own(saved):
+    own = sk.load("tiny", weights="random", device="cpu")
+    clip = sk.animate(sk.sample_image(), own, seed=7, **QUICK)
+    random = clip.save(saved.with_name("random.mp4"))
+    sk.unload()
+    again = sk.rerun(random, **QUIET)
+    assert again.verdict.startswith("missing: the model: its weights were drawn at random")
+    assert resident("cpu") is None
+    assert sk.rerun(random, pipeline=own, **QUIET).identical
 
 
 def test_a_strangers_text_comes_out_as_text(saved, edit_json):

@@ -460,6 +460,17 @@ def mounted(place, size):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a small disk")
+def test_a_folder_in_the_place_of_a_clip_is_told_and_stays(tmp_path):
+    runs = swept(tmp_path / "runs", CELLS[:1])
+    for file in (runs[0].path, runs[0].path.with_name(f"{runs[0].path.name}.json")):
+        file.unlink()
+    runs[0].path.mkdir()
+    with pytest.raises(OSError, match=r"mp4' is in the way .* move it away, and call again"):
+        swept(tmp_path / "runs", CELLS[:1])
+    runs[0].path.rmdir()
+    assert len(swept(tmp_path / "runs", CELLS[:1])) == 1
+
+
 def test_a_full_disk_ends_the_sweep_and_keeps_what_is_done(tmp_path):
     disk = tmp_path / "disk"
     mounted(disk, "100k")

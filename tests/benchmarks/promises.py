@@ -55,14 +55,14 @@ def copied(folder: Path) -> Path:
 
 
 def is_noticed(checkout: Path, change: dict, tests: list[str]) -> bool:
-    """Break the code, and tell whether a test fails."""
+    """Break the code, and tell whether a test fails: of those that the change names, if any."""
     file = checkout / change["file"]
     before = file.read_text(encoding="utf-8")
     if before.count(change["old"]) != 1:
         raise ValueError(f"{change['file']} holds {before.count(change['old'])} × {change['old']}")
     try:
         file.write_text(before.replace(change["old"], change["new"]), encoding="utf-8")
-        done = run_tests(checkout, "-x", *tests)
+        done = run_tests(checkout, "-x", *change.get("tests", tests))
     finally:
         file.write_text(before, encoding="utf-8")
     if done.returncode not in (PASSED, FAILED):
@@ -80,7 +80,7 @@ def counted(checkout: Path) -> dict:
     inputs = sum(sum(map(int, found)) for found in FUZZED.findall(done.stdout))
     faulty = [name for name in tests if "record_property" in (ROOT / name).read_text("utf-8")]
     report = checkout / "faults.xml"
-    done = run_tests(checkout, f"--junitxml={report}", *faulty)
+    done = run_tests(checkout, "-o", "junit_family=xunit1", f"--junitxml={report}", *faulty)
     if done.returncode != PASSED:
         raise RuntimeError(done.stdout[-3000:])
     told = ElementTree.parse(report).iter("property")
