@@ -17,6 +17,8 @@ from PIL import Image, ImageDraw
 from .clips import Clip
 from .drawing import INK, PAPER, font
 from .frames import psnr, size_of
+from .paths import as_path
+from .workshops import workshop
 
 GAP = 4  # pixels between pictures
 
@@ -159,11 +161,13 @@ class Grid:
         >>> grid.save(Path(tempfile.mkdtemp(), "grid.png")).name
         'grid.png'
         """
-        path = Path(path).expanduser()
+        path = as_path(path)
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path.name!r} should end in .png; each clip saves its own video.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.image().save(path)
+        with workshop(path.parent) as room:
+            draft = Path(room, "new.png")
+            self.image().save(draft)
+            os.replace(draft, path)
         return path
 
 

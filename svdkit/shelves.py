@@ -127,6 +127,11 @@ class Shelf:
         if self._picture(sha).exists():
             self.picture(sha)  # which tells if it is another one now
             return sha
+        if self._picture(sha).parent.is_symlink():
+            raise ValueError(
+                f"{shown(self._picture(sha).parent)!r} is a link to another folder, where a sweep "
+                "does not write; put a folder in its place."
+            )
         note = PngInfo()
         note.add_itxt(TITLE, title.encode("utf-8", "replace").decode())
         with self._room() as room:

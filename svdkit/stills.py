@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .kinds import READERS, kind_of
-from .paths import shown
+from .paths import nameless, shown, visible
 from .video import find_ffmpeg, reading
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def pillow_errors_told(name: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # IndexError, struct.error, zlib.error …: there is no end to them
         known = isinstance(error, (OSError, SyntaxError, ValueError, EOFError)) and str(error)
-        why = shown(error if known else f"{type(error).__name__}: {error}")
-        raise ValueError(f"{name} is damaged: {why}. Save it anew.") from error
+        why = visible(shown(error if known else f"{type(error).__name__}: {error}"))
+        raise ValueError(f"{name} is damaged: {why}. Save it anew.") from nameless(error)
 
 
 @contextmanager
@@ -227,6 +227,7 @@ def _no_video(name: str, told: str) -> ValueError:
             "ffmpeg crashed; pip install -U imageio-ffmpeg brings another",
         )
     )
+    why = visible(why)  # which may quote the file
     return ValueError(f"{name} is no video that can be read: {why}. Save it anew, as .mp4.")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .notes import check_about, json_in
-from .paths import shown
+from .paths import nameless, shown
 from .workshops import workshop
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
@@ -67,6 +67,8 @@ class Bundle:
         """
         away = "; move it away to open the clip without its recipe."
         try:
+            if self.recipe.exists() and not self.recipe.is_file():  # a pipe, at which one waits
+                raise ValueError("it is no file")
             text = self.recipe.read_text(encoding="utf-8-sig")
             about = json_in(text)
         except (FileNotFoundError, NotADirectoryError):
@@ -74,7 +76,7 @@ class Bundle:
         except (ValueError, OSError, RecursionError) as error:
             raise ValueError(
                 f"{shown(self.recipe)!r} is no valid JSON ({shown(error)}){away}"
-            ) from error
+            ) from nameless(error)
         try:
             check_about(about)
         except ValueError as error:

@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .frames import MOST_BYTES, check_size
 from .kinds import READERS, kind_of
-from .paths import shown
+from .paths import nameless, shown, visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,10 @@ def decode(path: Path) -> tuple["np.ndarray", float]:
             raise ValueError(f"it is {kind}")
         return _decode_with_pillow(path)
     except Exception as error:  # of damaged files Pillow raises whatever it meets
-        raise ValueError(f"{shown(path)!r} is no video that can be read: {shown(error)}") from error
+        why = visible(shown(error))
+        raise ValueError(f"{shown(path)!r} is no video that can be read: {why}") from nameless(
+            error
+        )
 
 
 def coded(frames: "np.ndarray", fps: float, suffix: str) -> "np.ndarray":
@@ -226,7 +230,8 @@ def _decode_with_pillow(path: Path) -> tuple["np.ndarray", float]:
 
     frames, milliseconds = [], 0
     with Image.open(path) as image:
-        for frame in ImageSequence.Iterator(image):
+        for number, frame in enumerate(ImageSequence.Iterator(image), 1):
+            check_size(number, image.height, image.width)
             frames.append(np.asarray(frame.convert("RGB")))
             milliseconds += frame.info.get("duration", 0)
     return np.stack(frames), round(1000 * len(frames) / (milliseconds or 100 * len(frames)), 2)
@@ -240,16 +245,32 @@ def _decode_with_ffmpeg(path: Path, kind: str) -> tuple["np.ndarray", float]:
     pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
     for every_frame in (("-fps_mode", "passthrough"), ("-vsync", "0")):  # new ffmpegs, and old
         command = [find_ffmpeg(), "-nostdin", *reading(path, kind), *every_frame, *pictures]
-        run = subprocess.run(command, capture_output=True, check=False)
-        if b"Unrecognized option" not in run.stderr:
+        pixels, told = _output_of(command)
+        if "Unrecognized option" not in told:
             break
-    told = run.stderr.decode(errors="replace")
     rate = re.search(r"^\s*Stream #.*Video:.*?([\d.]+)(k?) fps", told, re.MULTILINE)
-    header = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", run.stdout)
+    header = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", pixels)
     if not header or not rate:
         raise ValueError(next(iter(told.strip().splitlines()[-1:]), "ffmpeg says nothing"))
     width, height = int(header[1]), int(header[2])
-    frames = np.frombuffer(run.stdout, np.uint8).reshape(-1, header.end() + height * width * 3)
+    frames = np.frombuffer(pixels, np.uint8).reshape(-1, header.end() + height * width * 3)
     return frames[:, header.end() :].reshape(-1, height, width, 3), float(rate[1]) * (
         1000 if rate[2] else 1
     )
+
+
+def _output_of(command: list[str]) -> tuple[bytes, str]:
+    """Run ffmpeg, and give its pictures, no more than a clip takes, and what it tells.
+
+    A small file may hold more frames than any memory: what does not move takes next to nothing.
+    """
+    with tempfile.TemporaryFile() as told:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told) as ffmpeg:
+            pictures = bytearray()
+            while piece := ffmpeg.stdout.read(1 << 20):
+                pictures += piece
+                if len(pictures) > MOST_BYTES + (1 << 20):
+                    ffmpeg.kill()
+                    raise ValueError(f"its frames take more than {MOST_BYTES / 1e9:g} GB")
+        told.seek(0)
+        return bytes(pictures), told.read().decode(errors="replace")

@@ -1,5 +1,6 @@
 """Folders to work in beside the place where a file is to land, and the locks of that place."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -10,14 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .paths import shown
+from .paths import nameless, shown
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-HOST = re.sub(r"[^\w.]", "_", socket.gethostname())
+# a machine is often called after a person, and what a killed process left may be passed on
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
 NAME = re.compile(r"\.saving-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+")
 STOP = ".stop-"
 LONGEST_WORK = 24 * 3600  # seconds after which what another machine left is taken for left
@@ -37,7 +39,7 @@ def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
         raise OSError(
             error.errno,
             f"{shown(parent)!r} cannot be written to ({error.strerror}); choose another folder.",
-        ) from error
+        ) from nameless(error)
 
 
 def remove_leftovers(parent: Path) -> list[str]:
@@ -49,7 +51,8 @@ def remove_leftovers(parent: Path) -> list[str]:
     removed = []
     for mark in parent.glob(f"{STOP}*"):
         if _is_old(mark):
-            mark.unlink(missing_ok=True)
+            with suppress(OSError):
+                mark.unlink(missing_ok=True)
     for folder in parent.glob(".saving-*"):
         match = NAME.fullmatch(folder.name)
         if match and _is_left(folder, match["host"], int(match["pid"])):
@@ -65,7 +68,9 @@ def locked(folder: Path) -> Iterator[None]:
     >>> with locked(Path(tempfile.mkdtemp())):
     ...     pass
     """
-    with (folder / ".lock").open("ab") as stream:
+    # where a stranger put a link or a pipe in its place, nothing is made elsewhere nor waited for
+    how = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(folder / ".lock", "r+b", opener=lambda path, _: os.open(path, how, 0o666)) as stream:
         with suppress(OSError):  # some network drives have none; all lands by rename even there
             if fcntl:
                 fcntl.flock(stream, fcntl.LOCK_EX)
