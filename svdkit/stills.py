@@ -95,7 +95,7 @@ def pillow_errors_told(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{name} is no picture that Pillow can read; PNG, JPEG, WebP, TIFF, GIF and BMP work."
-        ) from error
+        ) from nameless(error)
     except Exception as error:  # IndexError, struct.error, zlib.error …: there is no end to them
         known = isinstance(error, (OSError, SyntaxError, ValueError, EOFError)) and str(error)
         why = visible(shown(error if known else f"{type(error).__name__}: {error}"))
@@ -110,7 +110,8 @@ def _stream(file: Any, name: str) -> Iterator[Any]:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise OSError(f"{name} cannot be read: {error.strerror}. May you read it?") from error
+        why = f"{name} cannot be read: {error.strerror}. May you read it?"
+        raise OSError(why) from nameless(error)
     with stream:
         yield stream
 
