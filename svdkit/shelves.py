@@ -207,8 +207,8 @@ class Shelf:
 
     def failure(self, name: str) -> dict[str, Any]:
         """Give the values of a cell that failed, by axis, and its error; only that if need be."""
-        note = _json_of(self._error(name))
         try:
+            note = _json_of(self._error(name))
             sha, values = asked_in(note)
         except (ValueError, TypeError) as error:
             return {"error": f"{self._error(name).name} is no note of an error: {error}."}
