@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import hub
 from .checkpoints import PIPELINES, Checkpoint, bytes_of_weights, from_folder, read_json
 from .models import MODELS, Model, did_you_mean
-from .paths import shown
+from .paths import nameless, shown, visible
 from .progress import PATIENCE, Bar
 from .prompts import PROMPT_MODELS, PromptModel
 from .refusals import damaged
@@ -140,7 +140,8 @@ def read(
                 f"Memory ran out while {shown(where)!r} was read. Close other programs "
                 "and notebooks, or load it with dtype='float16', which halves it."
             ) from error
-        raise damaged(where, f"{type(error).__name__}: {shown(error)}") from error
+        why = visible(shown(error))
+        raise damaged(where, f"{type(error).__name__}: {why}") from nameless(error)
 
 
 def _whole(found: Files, dtype: "torch.dtype") -> "DiffusionPipeline":

@@ -63,4 +63,6 @@ def written(value: Any) -> str:
     >>> written("kite"), written((0.5, 0.2))
     ('"kite"', '(0.5, 0.2)')
     """
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    is_plain = isinstance(value, str) and value.isprintable()
+    # signs that turn the reading round, or end a line for some editors, are for repr to spell out
+    return json.dumps(value, ensure_ascii=False) if is_plain else repr(value)

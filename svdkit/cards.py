@@ -17,6 +17,7 @@ from .settings import LIMITS, Settings
 IDENTITY = ("model", "source", "scheduler", "arithmetic")  # what all clips of a folder share
 MOST_CHUNK = LIMITS["decode_chunk_size"].high
 SHA256 = re.compile("[0-9a-f]{64}")
+METRIC = re.compile("[a-z][a-z_]{0,39}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +131,8 @@ def measured_in(about: Any) -> dict[str, float | None]:
     if not isinstance(metrics, dict):
         raise ValueError(f"its metrics are {metrics!r:.40}, which should be numbers by name")
     for name, value in metrics.items():
+        if not METRIC.fullmatch(name):
+            raise ValueError(f"its metrics have {name!r:.40}, which should be a name like 'motion'")
         is_number = type(value) in (int, float) and abs(value) < 1e12
         if value is not None and not (is_number and math.isfinite(value)):
             raise ValueError(f"its {name:.40} is {value!r:.40}, which should be a number")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .paths import shown
+from .paths import shown, visible
 from .refusals import damaged
 
 # The pipelines of diffusers that svdkit loads, by what they are loaded for
@@ -32,6 +32,11 @@ EXAMPLES = {
 }
 # Whose code may run: "stable_diffusion" is how diffusers' own safety checker names its library
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+# and which of their classes: an AutoModel would look for code in the folder, a pipeline for another
+KINDS = re.compile(
+    r"CLIP\w+|\w*Autoencoder\w*|\w*VAE|\w*UNet\w*|\w+Scheduler|MotionAdapter"
+    r"|StableDiffusion(SafetyChecker|WatermarkDetector)"
+)
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 WEIGHTS = re.compile(
     r"((?P<part>[^/]+)/)?(diffusion_pytorch_)?model(?P<half>\.fp16)?(-\d+-of-\d+)?\.safetensors"
@@ -91,7 +96,22 @@ def from_folder(
     names = [file.relative_to(folder).as_posix() for file in files if file.is_file()]
     about = index_without(read_json(index), without) if deep else None
     check_pipeline(str(folder), names, about, verb)
+    _check_shards(folder, belonging(names, about))
     return Checkpoint(folder, variant_of(belonging(names, about), half))
+
+
+def _check_shards(folder: Path, names: Iterable[str]) -> None:
+    """Make sure that weights in several files are all in safetensors, and in their own folder."""
+    for name in names:
+        if name.endswith(".index.json"):
+            files = read_json(folder / name).get("weight_map")
+            files = set(map(str, files.values())) if isinstance(files, dict) else set()
+            odd = sorted(f for f in files if not WEIGHTS.fullmatch(f) or "/" in f)
+            if odd:
+                raise ValueError(
+                    f"{name!r} in {shown(folder)!r} leads to {odd[0]!r:.80}, which is no file of "
+                    "safetensors beside it; svdkit reads nothing else."
+                )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -138,14 +158,15 @@ def check_pipeline(
     if index.get("_class_name") not in fit:
         doing, example = EXAMPLES[verb]
         raise ValueError(
-            f"{shown(where)!r} is a {index.get('_class_name')}; {doing} needs a "
+            f"{shown(where)!r} is a {visible(index.get('_class_name')):.80}; {doing} needs a "
             f"{', a '.join(fit[:-1])}{' or a ' if fit[1:] else ''}{fit[-1]}, such as {example!r}."
         )
     for part, (library, kind) in _parts(index).items():
-        if library not in LIBRARIES:
+        if library not in LIBRARIES or not KINDS.fullmatch(str(kind)):
+            wanted = visible(f"{library}.{kind} for its {part}")
             raise ValueError(
-                f"{shown(where)!r} wants {library}.{kind} for its {part}: code of its own, which "
-                "svdkit does not run. Save it with diffusers' own classes."
+                f"{shown(where)!r} wants {wanted:.120}: code of its own, which svdkit does not "
+                "run. Save it with diffusers' own classes."
             )
     for part in _parts(index):
         files = {name.split("/", 1)[1] for name in names if name.startswith(f"{part}/")}

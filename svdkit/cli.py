@@ -14,7 +14,7 @@ from .arguments import parser
 from .demonstration import demo
 from .layouts import in_words, named, varying
 from .models import MODELS
-from .paths import as_path, shown
+from .paths import as_path, shown, visible
 from .prompts import PROMPT_MODELS
 from .settings import LIMITS, Settings
 from .storage import Bundle
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, TypeError, RuntimeError, FloatingPointError) as error:
-        print(f"svdkit: {shown(error)}", file=sys.stderr)
+        print(f"svdkit: {visible(shown(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("svdkit: stopped; the clips saved so far are whole.", file=sys.stderr)
@@ -75,10 +75,10 @@ def animate_pictures(options: argparse.Namespace) -> int:
                 **settings,
             )
             saved = clip.save(target, overwrite=options.overwrite)
-            print(f"{_name(picture)} → {shown(saved)}  {clip!r}")
+            print(f"{_name(picture)} → {_name(saved)}  {clip!r}")
         except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
             failed += 1
-            print(f"svdkit: {_name(picture)}: {shown(error)}", file=sys.stderr)
+            print(f"svdkit: {_name(picture)}: {visible(shown(error))}", file=sys.stderr)
     if failed and len(pictures) > 1:
         print(f"svdkit: {failed} of {len(pictures)} pictures failed.", file=sys.stderr)
     return 1 if failed else 0
@@ -105,9 +105,10 @@ def sweep_pictures(options: argparse.Namespace) -> int:
     axes = varying([cell.values for cell in runs])
     for cell in runs:
         asked = " · ".join(named(axis, cell.values[axis]) for axis in axes)
-        print(f"{shown(cell.path)}  {' · '.join(filter(None, [asked, in_words(cell.metrics)]))}")
+        told = " · ".join(filter(None, [asked, in_words(cell.metrics)]))
+        print(f"{_name(cell.path)}  {_in_one_line(told)}")
     everything = Sweep.open(runs.folder)
-    print(f"All at a glance: {shown(everything.save(runs.folder / 'sweep.html'))}")
+    print(f"All at a glance: {_name(everything.save(runs.folder / 'sweep.html'))}")
     return 1 if runs.failures else 0
 
 
@@ -144,9 +145,9 @@ def rerun_clip(options: argparse.Namespace) -> int:
             check_format(options.out.suffix.lower(), Settings.fps)
         Bundle(options.out).check_free(overwrite=options.overwrite)
     again = rerun(options.clip, image=options.image, pipeline=options.model)
-    print(f"{shown(options.clip)}: {again.verdict}")
+    print(f"{_name(options.clip)}: {again.verdict}")
     if again.clip and options.out:
-        print(f"→ {shown(again.clip.save(options.out, overwrite=options.overwrite))}")
+        print(f"→ {_name(again.clip.save(options.out, overwrite=options.overwrite))}")
     return 0 if again.identical else 1
 
 
@@ -227,7 +228,12 @@ def _pictures(images: list[str]) -> list[str | Path]:
 
 
 def _name(picture: str | Path) -> str:
-    return shown_address(picture) if isinstance(picture, str) else shown(picture)
+    """Call a picture or a clip by a line, whatever signs are in its name."""
+    return _in_one_line(shown_address(picture) if isinstance(picture, str) else shown(picture))
+
+
+def _in_one_line(text: str) -> str:
+    return visible(text).replace("\n", "\\n")
 
 
 def _targets(pictures: list[str | Path], out: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from .clips import Clip
 from .drawing import INK, PAPER, font
 from .frames import psnr, size_of
+from .paths import as_path
 from .workshops import landing
 
 GAP = 4  # pixels between pictures
@@ -163,7 +164,7 @@ class Grid:
         >>> grid.save(Path(tempfile.mkdtemp(), "grid.png")).name
         'grid.png'
         """
-        path = Path(path).expanduser()
+        path = as_path(path)
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path.name!r} should end in .png; each clip saves its own video.")
         with landing(path) as draft:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__, video
-from .frames import checked_frames
+from .frames import check_size, checked_frames
 from .images import open_image
 from .metadata import MADE_BY_AI, png_metadata, read_metadata, with_metadata
 from .notes import ABOUT_THE_FILE, check_about, plain_recipe, steps_of
@@ -86,6 +86,8 @@ def read(path: Path) -> Contents:
         remove_leftovers(bundle.path.parent)
     if not path.exists():
         raise FileNotFoundError(f"{shown(path)!r} is not there; give the path of a saved clip.")
+    if not (is_file(path) or path.is_dir()):  # at a pipe one would wait for ever
+        raise ValueError(f"{shown(path)!r} is no file and no folder, and so no saved clip.")
     about = bundle.read()
     file = about.get("file", {})
     frames, fps = _frames(bundle, file)
@@ -119,7 +121,7 @@ def _frames(bundle: Bundle, file: dict[str, Any]) -> tuple["np.ndarray", float]:
     if not files:
         raise ValueError(f"The folder {shown(bundle.path)!r} holds no frames: no frame_0000.png.")
     _check_there(files, bundle)
-    return checked_frames([open_image(file) for file in files]), 7
+    return checked_frames(list(_within_bounds(map(open_image, files), len(files)))), 7
 
 
 def _embedded(bundle: Bundle, frames: "np.ndarray") -> dict[str, Any]:
@@ -151,10 +153,17 @@ def _shared_pictures(folder: Path, recipe: dict[str, Any]) -> Iterator[Path]:
             yield shared_picture(folder, sha)
 
 
-def _readable(files: Iterable[Path]) -> Iterator["Image.Image"]:
+def _readable(files: Sequence[Path]) -> Iterator["Image.Image"]:
     for file in files:
         with suppress(OSError, ValueError):
-            yield open_image(file)
+            yield from _within_bounds([open_image(file)], len(files))
+
+
+def _within_bounds(pictures: Iterable["Image.Image"], count: int) -> Iterator["Image.Image"]:
+    """Give pictures as long as so many of their size are no more than a clip takes."""
+    for picture in pictures:
+        check_size(count, picture.height, picture.width)
+        yield picture
 
 
 def _are(frames: "np.ndarray", count: int, height: int, width: int) -> bool:

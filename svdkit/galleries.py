@@ -28,6 +28,9 @@ HTML_BYTES, CELL_BYTES = 10_000_000, 600_000  # in base64, of all cells and of o
 FALLBACK = (2000, 16000)  # pixels; a JPEG has 65535 at most
 GREY = "#777"
 GENERATOR = '<meta name="generator" content="svdkit">'
+# What is in the page is all that it needs: a browser is told to run and to fetch nothing else
+ALONE = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+POLICY = f'<meta http-equiv="Content-Security-Policy" content="{ALONE}">'
 SOFTWARE = "made by svdkit"
 LEFT = "text-align:left;vertical-align:top;padding:3px 4px"
 FAILED = "padding:6px;border:1px dashed #b55;font-size:85%;overflow-wrap:anywhere"
@@ -203,7 +206,7 @@ class Gallery:
         )
 
     def _page(self, title: str) -> str:
-        head = f'<meta charset="utf-8">{GENERATOR}<title>{html.escape(title)}</title>'
+        head = f'<meta charset="utf-8">{GENERATOR}{POLICY}<title>{html.escape(title)}</title>'
         body = f'<body style="font-family:sans-serif">{self._repr_html_()}</body>'
         return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n{body}</html>\n'
 

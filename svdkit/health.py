@@ -161,7 +161,7 @@ def _nvidia_gpus() -> tuple[list[tuple[str, str]], str]:
 
 
 def _ffmpeg() -> Iterator[Check]:
-    from .video import find_ffmpeg
+    from .ffmpeg import find_ffmpeg
 
     path = find_ffmpeg()
     said = _output(path, "-encoders")

@@ -43,10 +43,11 @@ def from_hub(
         has_index = "model_index.json" in sizes
         with _without_its_bars():
             index = hf_hub_download(repo, "model_index.json") if has_index else None
-    except Exception as error:  # the libraries below have many; each is told in our words
+    except Exception as error:
+        # the libraries below have many; each is told in our words, as theirs quote tokens and keys
         cached = cached_folder(repo)
         if cached is None:
-            raise teaching(repo, error, hint) from error
+            raise teaching(repo, error, hint) from None
         found = from_folder(cached, half=half, verb=verb, without=without)
         return Checkpoint(cached, found.variant, cached.name)
     about = index_without(read_json(Path(index)), without) if index else None
@@ -69,7 +70,7 @@ def model_from_hub(
     except Exception as error:
         config = try_to_load_from_cache(repo, "config.json")
         if not isinstance(config, str):
-            raise teaching(repo, error, "") from error
+            raise teaching(repo, error, "") from None
         folder = Path(config).parent
         names = [file.name for file in folder.iterdir()]
         check_single(str(folder), names, extra)
@@ -114,7 +115,7 @@ def _fetched(
             counting = counting_into(bar, lambda: missing - _missing(repo, wanted))
             folder = Path(snapshot_download(repo, allow_patterns=list(wanted), tqdm_class=counting))
     except Exception as error:
-        raise teaching(repo, error, hint) from error
+        raise teaching(repo, error, hint) from None
     return Checkpoint(folder, variant, folder.name)
 
 

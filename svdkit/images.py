@@ -182,8 +182,8 @@ def _of_path(source: Any, at: float | None) -> "Image.Image":
         raise ValueError("The path is empty; give the path of a picture, for instance 'kite.jpg'.")
     if isinstance(source, str) and "://" in name[:16]:
         raise ValueError(
-            f"{shown_address(name)} is no address that svdkit opens; http and https are, or save "
-            "the picture and give its path."
+            f"{shown(shown_address(name))} is no address that svdkit opens; http and https are, or "
+            "save the picture and give its path."
         )
     # a bundled file may be of another kind than Path, inside a zip
     path = Path(os.path.expanduser(source)) if isinstance(source, (str, os.PathLike)) else source

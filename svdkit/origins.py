@@ -50,5 +50,6 @@ def origin_of(pipeline: "StableVideoDiffusionPipeline") -> Origin:
     if row:
         return Origin(row.name, row)
     # a folder of the user's own is named without the path to it, which is nobody's business
-    is_path = os.path.isabs(name) or os.path.exists(name)
+    is_path = os.path.isabs(name) or os.path.exists(name) or name.startswith((".", "~"))
+    is_path = is_path or name.count("/") > 1  # while an address is owner/name
     return Origin(os.path.basename(name.rstrip("/\\")) if is_path else name)

@@ -16,7 +16,7 @@ from .gpus import present_gpu
 from .images import FITTING, ImageLike
 from .jobs import Latest
 from .makers import Maker, Order
-from .pickers import Picker
+from .pickers import Picker, title_of
 from .remarks import remarks_on
 from .settings import Settings, changed
 from .takes import CODE_STYLE, Take, Takes
@@ -89,8 +89,7 @@ class Panel:
         for take in self._takes:
             self._gallery.add(take)
         if image is not None:
-            is_named = isinstance(image, (str, os.PathLike))
-            self._picker.put(os.path.basename(image) if is_named else "picture", image)
+            self._picker.put(title_of(image), image)
         self._dials.on_change(self._turned)
         self._shows_code.observe(self._turned, names="value")
         self._turned()

@@ -1,9 +1,20 @@
-"""Paths as people write them, and as others may read them."""
+"""Paths and messages as people write them, and as others may read them."""
 
 import errno
 import os
 import re
 from pathlib import Path
+
+
+class HomePath(type(Path())):
+    """A path that shows itself with ~ for the home, as a notebook publishes what a cell gives.
+
+    >>> HomePath(os.path.expanduser("~"), "kite.mp4")
+    Path('~/kite.mp4')
+    """
+
+    def __repr__(self) -> str:
+        return f"Path({shown(self)!r})"
 
 
 def as_path(path: str | os.PathLike) -> Path:
@@ -27,8 +38,8 @@ def as_path(path: str | os.PathLike) -> Path:
         if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
             raise ValueError(
                 f"No file can be called {str(path)[-60:]!r}; choose a name."
-            ) from error
-    return Path(place)
+            ) from nameless(error)
+    return HomePath(place)
 
 
 def without_folders(text: object) -> str:
@@ -63,5 +74,32 @@ def shown(text: object) -> str:
     text = str(text)
     home = os.path.expanduser("~")
     for name in {home, os.path.realpath(home)} - {os.sep}:  # which is home in some containers
-        text = re.sub(rf"(?<![\w/\\.~-]){re.escape(name)}(?![\w.-])", "~", text)
+        text = re.sub(rf"(?<![\w/\\.~-])(file://)?{re.escape(name)}(?![\w.-])", r"\1~", text)
     return text
+
+
+def visible(text: object) -> str:
+    """Write a stranger's text so that a terminal shows it, and obeys nothing that is in it.
+
+    >>> visible("kite\x1b[2J\\u202e.jpg")
+    'kite\\\\x1b[2J\\\\u202e.jpg'
+    """
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in str(text)
+    )
+
+
+def nameless(error: BaseException) -> BaseException:
+    """Take the home out of the words of an error, and of what caused it: tracebacks show them all.
+
+    >>> str(nameless(OSError(2, "No such file", str(Path.home() / "kite.mp4"))))
+    "[Errno 2] No such file: '~/kite.mp4'"
+    """
+    link: BaseException | None = error
+    while link is not None:
+        link.args = tuple(shown(arg) if isinstance(arg, (str, Path)) else arg for arg in link.args)
+        for name in ("filename", "filename2"):
+            if isinstance(getattr(link, name, None), (str, Path)):
+                setattr(link, name, shown(getattr(link, name)))
+        link = link.__cause__ or link.__context__
+    return error

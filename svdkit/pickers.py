@@ -10,6 +10,8 @@ from .calls import written
 from .dials import LABELS, WIDE, alarm
 from .easel import Easel
 from .images import FIT_WAYS, ImageLike, crop_box, open_image, sample_image
+from .paths import shown
+from .web import is_address, shown_address
 
 SHOWN_SIDE = 896  # pixels of the picture in the browser
 MOST_FILES = 60  # of the working folder that the menu lists
@@ -46,7 +48,9 @@ class Picker:
         }
         self.title, self._settled = "", True
         self.easel, self.notice = Easel(), widgets.HTML()
-        self.easel.on_drop(self.add)
+        self.easel.on_drop(
+            lambda name, source: self.add(title_of(source if is_address(source) else name), source)
+        )
         self.menu = widgets.Dropdown(
             options=list(self._sources), description="picture", style=LABELS, layout=WIDE
         )
@@ -126,9 +130,7 @@ class Picker:
 
     def put(self, title: str, source: ImageLike) -> None:
         """Put a picture into the menu, and choose it."""
-        is_named = isinstance(source, (str, os.PathLike))
-        code = written(os.fspath(source)) if is_named else "picture"
-        self._sources[title] = (open_image(source), code)
+        self._sources[title] = (open_image(source), _code_of(source))
         self._settled = False  # new options choose the first of them
         try:
             self.menu.options, self.menu.value = list(self._sources), title
@@ -198,7 +200,7 @@ class Picker:
 
     def _typed(self, change: Any) -> None:
         text = change["new"].strip().strip("\"'")  # as file managers copy a path
-        if text and self.add(os.path.basename(text.rstrip("/")) or text, text):
+        if text and self.add(title_of(text), text):
             self.address.value = ""  # so that it can be typed again
 
     def _focused(self, change: Any) -> None:
@@ -224,6 +226,27 @@ class Picker:
         self._boxing.layout.display = "" if tool == "box" else "none"
         self._painting.layout.display = "" if tool in ("brush", "eraser") else "none"
         self._changed()
+
+
+def title_of(source: ImageLike) -> str:
+    """Name a picture for the panel by its file, without the way to it or what an address asks for.
+
+    >>> title_of("photos/kite.png"), title_of("https://example.com/boat.jpg?signature=c2lnbmVk")
+    ('kite.png', 'boat.jpg')
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return "picture"
+    text = shown_address(source) if is_address(source) else os.fspath(source)
+    return os.path.basename(text.rstrip("/")) or "picture"
+
+
+def _code_of(source: ImageLike) -> str:
+    """Write a picture as code, which a notebook publishes: no home, no login and no key."""
+    if is_address(source):
+        text = source.strip()
+        return written(text) if shown_address(text) == text else "picture"
+    is_path = isinstance(source, (str, os.PathLike))
+    return written(shown(os.fspath(source))) if is_path else "picture"
 
 
 def _pictures_here() -> Iterator[Path]:

@@ -17,6 +17,7 @@ from .hub import cached_folder
 from .lean import is_lean
 from .models import MODELS
 from .origins import origin_of
+from .paths import shown
 from .prompting import PromptSettings
 from .settings import Settings
 from .upstream import import_diffusers
@@ -150,7 +151,10 @@ def _named(model: str | os.PathLike) -> tuple[str, str, Any]:
                 f"are not known here. Load it once, with load({str(model)!r})."
             )
         config = json.loads((stored / "scheduler" / "scheduler_config.json").read_text("utf-8"))
-    kind = getattr(import_diffusers(), config.get("_class_name", PUBLISHED))
+    kind = str(config.get("_class_name", PUBLISHED))
+    if not kind.endswith("Scheduler"):  # of a stranger's folder, and anything in diffusers else
+        raise ValueError(f"{shown(model)!r} calls its scheduler {kind!r:.60}, which is none.")
+    kind = getattr(import_diffusers(), kind)
     source = "bundled" if row and row.bundled else "folder" if folder else "hub"
     name = row.name if row else folder.name if folder else address_of(model)
     return name, source, kind.from_config(config)

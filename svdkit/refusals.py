@@ -1,6 +1,7 @@
 """Why a checkpoint cannot be had, in words that say what to do."""
 
 import errno
+import re
 from pathlib import Path
 
 from .paths import shown
@@ -39,6 +40,8 @@ def teaching(repo: str, error: Exception, hint: str) -> Exception:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     page = f"https://huggingface.co/{repo}"
+    if not re.fullmatch("[!-~]*", get_token() or ""):  # else whoever refuses it quotes it
+        return PermissionError(f"Your token holds a sign that no token has. {SET_A_TOKEN}")
     if isinstance(error, GatedRepoError):
         if get_token():
             return PermissionError(
@@ -66,9 +69,11 @@ def teaching(repo: str, error: Exception, hint: str) -> Exception:
             f"There is no {repo!r} on the hub, or it is private and no token of yours opens it."
             f"{hint} Look for it at {page}."
         )
+    why = (shown(error).splitlines() or ["no answer"])[0]
+    why = re.sub(r"(https?://[^\s?]+)\?[^\s'\"]+", r"\1", why)  # a signed address is a key
     return ConnectionError(
         f"The hub cannot be asked for {repo}, and it is not in the cache "
-        f"({type(error).__name__}: {(shown(error).splitlines() or ['no answer'])[0]}). "
+        f"({type(error).__name__}: {why}). "
         f"Connect{', and unset HF_HUB_OFFLINE' if constants.HF_HUB_OFFLINE else ''}; 'tiny' needs "
         "no network."
     )

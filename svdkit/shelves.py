@@ -124,16 +124,19 @@ class Shelf:
         from PIL.PngImagePlugin import PngInfo
 
         sha = sha256_of_frames(np.asarray(picture))
-        if self._picture(sha).exists():
+        place = self._picture(sha)
+        if place.exists():
             self.picture(sha)  # which tells if it is another one now
             return sha
+        if place.parent.is_symlink():  # a sweep writes nothing elsewhere
+            raise ValueError(f"{shown(place.parent)!r} is a link; put a folder in its place.")
         note = PngInfo()
         note.add_itxt(TITLE, title.encode("utf-8", "replace").decode())
         with self._room() as room:
             draft = Path(room, f"{sha}.png")
             picture.save(draft, pnginfo=note)
-            self._picture(sha).parent.mkdir(exist_ok=True)
-            os.replace(draft, self._picture(sha))
+            place.parent.mkdir(exist_ok=True)
+            os.replace(draft, place)
         return sha
 
     def picture(self, sha: str) -> "Image.Image":
@@ -228,11 +231,9 @@ class Shelf:
         """Give the title under which a picture was stored."""
         from PIL import Image
 
-        if is_file(self._picture(sha)):
-            with (
-                suppress(OSError, ValueError, SyntaxError),
-                Image.open(self._picture(sha)) as image,
-            ):
+        place = self._picture(sha)
+        if is_file(place):
+            with suppress(OSError, ValueError, SyntaxError), Image.open(place) as image:
                 return str(image.info.get(TITLE) or sha[:6])[:MOST_LETTERS]
         return sha[:6]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .ffmpeg import find_ffmpeg
 from .kinds import READERS, kind_of
-from .paths import shown
+from .paths import nameless, shown, visible
 from .video import reading
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ def pillow_errors_told(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{name} is no picture that Pillow can read; PNG, JPEG, WebP, TIFF, GIF and BMP work."
-        ) from error
+        ) from nameless(error)
     except Exception as error:  # IndexError, struct.error, zlib.error …: there is no end to them
         known = isinstance(error, (OSError, SyntaxError, ValueError, EOFError)) and str(error)
-        why = shown(error if known else f"{type(error).__name__}: {error}")
-        raise ValueError(f"{name} is damaged: {why}. Save it anew.") from error
+        why = visible(shown(error if known else f"{type(error).__name__}: {error}"))
+        raise ValueError(f"{name} is damaged: {why}. Save it anew.") from nameless(error)
 
 
 @contextmanager
@@ -111,7 +111,8 @@ def _stream(file: Any, name: str) -> Iterator[Any]:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise OSError(f"{name} cannot be read: {error.strerror}. May you read it?") from error
+        why = f"{name} cannot be read: {error.strerror}. May you read it?"
+        raise OSError(why) from nameless(error)
     with stream:
         yield stream
 
@@ -230,6 +231,7 @@ def _no_video(name: str, told: str) -> ValueError:
             "ffmpeg crashed; pip install -U imageio-ffmpeg brings another",
         )
     )
+    why = visible(why)  # which may quote the file
     return ValueError(f"{name} is no video that can be read: {why}. Save it anew, as .mp4.")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .notes import check_about, json_in
-from .paths import is_file, shown
+from .paths import is_file, nameless, shown
 from .workshops import NEW, alone, remove_leftovers, take_places, workshop
 
 FRAME = re.compile(r"frame_(\d{4,})\.png")
@@ -76,7 +76,7 @@ class Bundle:
         except (ValueError, OSError, RecursionError) as error:
             raise ValueError(
                 f"{shown(self.recipe)!r} is no valid JSON ({shown(error)}){away}"
-            ) from error
+            ) from nameless(error)
         try:
             check_about(about)
         except ValueError as error:

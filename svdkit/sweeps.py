@@ -17,7 +17,7 @@ from .galleries import Gallery
 from .images import FITTING, ImageLike
 from .metrics import MEASURES
 from .models import MODELS
-from .paths import shown
+from .paths import shown, visible
 from .pipelines import load_for
 from .progress import Bar
 from .records import identity_of
@@ -80,7 +80,7 @@ def sweep(
     if swept.failures and progress:
         print(
             f"{len(swept.failures)} of {len(orders)} cells failed. They are in .failures; the same "
-            f"call tries them again. The last one: {swept.failures[-1]['error']}"
+            f"call tries them again. The last one: {visible(swept.failures[-1]['error'])}"
         )
     return swept
 

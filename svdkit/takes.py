@@ -14,6 +14,8 @@ from PIL import Image
 
 from .calls import call_of
 from .clips import Clip
+from .images import fitting_in
+from .limits import checked_seed
 from .notes import steps_of
 from .paths import as_path, shown
 from .settings import settings_in
@@ -60,8 +62,8 @@ class Take:
         clip = self.clip
         request = steps_of(clip.recipe)[-1]["request"]
         settings = vars(settings_in(request))
-        fit = request.get("fit") or {}
-        self.values: dict[str, Any] = {**settings, **fit, "seed": request["seed"]}
+        seed = checked_seed(request["seed"])  # of a file that may be a stranger's
+        self.values: dict[str, Any] = {**settings, **fitting_in(request), "seed": seed}
         if request["verb"] not in VERBS:
             raise ValueError(f"The clip was made by {request['verb']!r:.40}, and by no panel.")
         if request["verb"] == "cinemagraph":

@@ -9,9 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .ffmpeg import find_ffmpeg, run_ffmpeg, said_by  # noqa: F401 - and found here, too
+from .ffmpeg import run_ffmpeg, said_by
+from .frames import MOST_BYTES, check_size
 from .kinds import READERS, kind_of
-from .paths import shown
+from .paths import nameless, shown, visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +95,10 @@ def decode(path: Path) -> tuple["np.ndarray", float]:
     except MemoryError:
         raise
     except Exception as error:  # of damaged files Pillow raises whatever it meets
-        raise ValueError(f"{shown(path)!r} is no video that can be read: {shown(error)}") from error
+        why = visible(shown(error))
+        raise ValueError(f"{shown(path)!r} is no video that can be read: {why}") from nameless(
+            error
+        )
 
 
 def coded(frames: "np.ndarray", fps: float, suffix: str) -> "np.ndarray":
@@ -226,7 +230,8 @@ def _decode_with_pillow(path: Path) -> tuple["np.ndarray", float]:
 
     frames, milliseconds = [], 0
     with Image.open(path) as image:
-        for frame in ImageSequence.Iterator(image):
+        for number, frame in enumerate(ImageSequence.Iterator(image), 1):
+            check_size(number, image.height, image.width)
             frames.append(np.asarray(frame.convert("RGB")))
             milliseconds += frame.info.get("duration", 0)
     return np.stack(frames), round(1000 * len(frames) / (milliseconds or 100 * len(frames)), 2)
@@ -237,7 +242,9 @@ def _decode_with_ffmpeg(path: Path, kind: str) -> tuple["np.ndarray", float]:
     import numpy as np
 
     # not mediapy.read_video: it passes -vsync, which ffmpeg 9 no longer knows
-    pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
+    # a small file may hold more frames than any memory: what does not move takes next to nothing
+    most = ("-fs", str(int(MOST_BYTES) + 2**20))
+    pictures = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", *most, "-")
     for every_frame in (("-fps_mode", "passthrough"), ("-vsync", "0")):  # new ffmpegs, and old
         command = ("-nostdin", *reading(path, kind), *every_frame, *pictures)
         run = run_ffmpeg(*command, seconds=SECONDS + path.stat().st_size / BYTES_A_SECOND)
@@ -250,6 +257,8 @@ def _decode_with_ffmpeg(path: Path, kind: str) -> tuple["np.ndarray", float]:
         raise ValueError(said_by(run).splitlines()[-1])
     if run.returncode:  # of what it was to write some may be missing
         raise ValueError(f"ffmpeg broke off: {said_by(run).splitlines()[-1]}")
+    if len(run.stdout) > MOST_BYTES:
+        raise ValueError(f"its frames take more than {MOST_BYTES / 1e9:g} GB")
     width, height = int(header[1]), int(header[2])
     frames = np.frombuffer(run.stdout, np.uint8).reshape(-1, header.end() + height * width * 3)
     return frames[:, header.end() :].reshape(-1, height, width, 3), float(rate[1]) * (

@@ -1,5 +1,6 @@
 """Folders to work in beside the place where a file is to land, and the locks of that place."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,14 +13,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakSet
 
-from .paths import shown
+from .paths import nameless, shown
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-HOST = re.sub(r"[^\w.]", "_", socket.gethostname())
+# a machine is often called after a person, and what a killed process left may be passed on
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
 NAME = re.compile(r"\.saving-(?P<host>[\w.]+)-(?P<pid>\d+)-\w+")
 STOP = ".stop-"
 LONGEST_WORK = 24 * 3600  # seconds after which what another machine left is taken for left
@@ -43,7 +45,7 @@ def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
         raise OSError(
             error.errno,
             f"{shown(parent)!r} cannot be written to ({error.strerror}); choose another folder.",
-        ) from error
+        ) from nameless(error)
 
 
 @contextmanager

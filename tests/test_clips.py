@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import svdkit as sk
+from svdkit.ffmpeg import find_ffmpeg
 from svdkit.frames import sha256_of_frames
-from svdkit.video import find_ffmpeg
 
 FORMATS = [".mp4", ".webm", ".gif", ".webp", ""]
 

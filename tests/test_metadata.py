@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import svdkit as sk
+from svdkit.ffmpeg import find_ffmpeg
 from svdkit.metadata import MADE_BY_AI, read_metadata, with_metadata
-from svdkit.video import encode, find_ffmpeg
+from svdkit.video import encode
 
 FORMATS = [".mp4", ".webm", ".gif", ".webp"]
 AWKWARD = {

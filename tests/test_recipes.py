@@ -334,7 +334,7 @@ def test_another_arithmetic_is_told(saved, edit_json):
 
 
 def test_a_container_that_svdkit_does_not_write_is_not_called_changed(saved, tmp_path, made):
-    from svdkit.video import find_ffmpeg
+    from svdkit.ffmpeg import find_ffmpeg
 
     copy = tmp_path / "copy.mkv"
     command = [find_ffmpeg(), "-v", "error", "-i", saved, "-c", "copy", "-map_metadata", "0", copy]
