@@ -521,10 +521,11 @@ def test_a_sweep_of_a_strange_model_is_looked_at_and_not_gone_on_with(
             runs.finalise(0, fps=30, **QUIET)
 
 
-@pytest.mark.parametrize("image", ["../outside/secret", "/etc/passwd", "x" * 64, "", None, 7])
+@pytest.mark.parametrize("image", ["../../outside/secret", "/etc/passwd", "x" * 64, "", None, 7])
 def test_a_picture_that_a_file_names_is_looked_for_in_its_folder_alone(
     watched, folder, made, swept, image
 ):
+    made[0].save(watched.outside / "secret.png")
     saved = made.save(folder / "kite.mp4")
     for beside in (folder / "kite.mp4.json", swept[0].path.with_suffix(".mp4.json")):
         about = json.loads(beside.read_text())
