@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, features
 
 import svdkit as sk
-from svdkit import ffmpeg, stills, video
+from svdkit import stills, video
+from svdkit.ffmpeg import find_ffmpeg
 
 RED, LIME, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 ANIMATED = {
@@ -145,7 +146,7 @@ def test_what_only_looks_like_a_picture_is_told(start, said):
 
 
 def ffmpeg(*words):
-    subprocess.run([ffmpeg.find_ffmpeg(), "-loglevel", "error", *words], check=True)
+    subprocess.run([find_ffmpeg(), "-loglevel", "error", *words], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -209,7 +210,7 @@ def test_a_video_of_any_kind_opens(film, tmp_path, suffix):
     more = ["-mpegts_m2ts_mode", "1"] if suffix == "m2ts" else []
     how = ["-c:v", codec.get(suffix, "mpeg4"), "-r", "25", *more]
     ffmpeg("-i", film, *how, "-f", KINDS[suffix], path)
-    alone = [ffmpeg.find_ffmpeg(), "-nostdin", "-i", path]
+    alone = [find_ffmpeg(), "-nostdin", "-i", path]
     if subprocess.run(alone, capture_output=True, check=False).returncode < 0:
         pytest.skip("this ffmpeg crashes on its own file")  # as 4.2 does on MPEG-TS
     disguised = path.rename(tmp_path / "kite.gif")

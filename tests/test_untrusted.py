@@ -27,7 +27,8 @@ from PIL.PngImagePlugin import PngInfo
 import svdkit as sk
 from svdkit import ffmpeg, frames, video
 from svdkit.calls import call_of, written
-from svdkit.cards import Cell, measured_in
+from svdkit.cards import Cell, measured_in, name_of
+from svdkit.cells import SETTINGS
 from svdkit.checkpoints import check_pipeline
 from svdkit.cli import main
 from svdkit.explorers import as_code, explore
@@ -419,8 +420,7 @@ def test_at_a_pipe_in_the_place_of_a_file_nobody_waits(made, tmp_path, name):
 
 def test_at_a_pipe_in_the_place_of_a_lock_nobody_waits(made, tmp_path):
     os.mkfifo(tmp_path / ".lock")
-    with pytest.raises(OSError, match="seek"):
-        sk.sweep(made.inputs[0], "tiny", sk.grid(fps=[5], **FEW), tmp_path, **QUIET)
+    assert len(sk.sweep(made.inputs[0], "tiny", sk.grid(fps=[5], **FEW), tmp_path, **QUIET)) == 1
 
 
 FEW = {"num_inference_steps": 1, "num_frames": 2}
@@ -461,7 +461,7 @@ def test_nothing_is_written_or_deleted_through_a_link(watched, folder, swept):
         runs.save(folder / "sweep.html", overwrite=True)
         cells = sk.grid(fps=[5, 9], seed=7, **FEW)
         sk.sweep(sk.sample_image(), "tiny", cells, folder, **QUIET)
-        with pytest.raises(ValueError, match="inputs' is a link to another folder"):
+        with pytest.raises(ValueError, match="inputs' is a link"):
             sk.sweep(sk.sample_image().rotate(180), "tiny", cells, folder, **QUIET)
         runs[1].clip.save(folder / "sweep.webm")
         sk.panel("tiny", folder=folder).close()
@@ -513,6 +513,12 @@ def test_a_sweep_of_a_strange_model_is_looked_at_and_not_gone_on_with(
     watched, folder, swept, edit_json, model
 ):
     edit_json(folder / "sweep.json", model=model, source="hub")
+    about = json.loads((folder / "sweep.json").read_text())
+    for cell in swept:  # whoever makes such a folder gives its cells the names that belong to it
+        settings = {name: cell.values[name] for name in SETTINGS} | {"decode_chunk_size": None}
+        name = name_of(about, image_sha256=cell.image_sha256, seed=7, settings=settings)
+        for file in (cell.path, cell.path.with_name(f"{cell.path.name}.json")):
+            file.rename(file.with_name(file.name.replace(cell.name, name)))
     with watched():
         runs = sk.Sweep.open(folder)
         assert len(runs) == 2
