@@ -120,7 +120,7 @@ def keep(cache, name, *, refs=HEAD, files=("unet", "vae", "image_encoder")):
     snapshot.mkdir(parents=True)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_bytes(refs)
-    parts = {part: ["diffusers", "Part"] for part in ("unet", "vae", "image_encoder")}
+    parts = {part: ["diffusers", "AutoencoderKL"] for part in ("unet", "vae", "image_encoder")}
     index = {"_class_name": "StableVideoDiffusionPipeline", **parts}
     (snapshot / "model_index.json").write_text(json.dumps(index))
     for part in files:
