@@ -88,6 +88,11 @@ def counted(checkout: Path) -> dict:
     return {"inputs_tried": inputs, "faults_injected": faults}
 
 
+def write(report: dict, out: Path) -> None:
+    """Keep what is known by now."""
+    out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
 def main(arguments: list[str]) -> None:
     """Break and count, and write what came of it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -95,7 +100,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", default="", help="a word of the promises to break")
     parser.add_argument("--no-counts", action="store_true", help="break only, and count nothing")
     options = parser.parse_args(arguments)
-    rows = []
+    report = {"promises": [], **circumstances(__file__, arguments)}
     with tempfile.TemporaryDirectory() as folder:
         checkout = copied(Path(folder))
         for promise in promises():
@@ -106,15 +111,16 @@ def main(arguments: list[str]) -> None:
                 raise RuntimeError(f"{promise['says']}\n{whole.stdout[-3000:]}")
             changes = promise["broken_by"]
             noticed = [is_noticed(checkout, change, promise["tests"]) for change in changes]
-            rows.append({"says": promise["says"], "broken": len(noticed), "noticed": sum(noticed)})
+            row = {"says": promise["says"], "broken": len(noticed), "noticed": sum(noticed)}
+            report["promises"].append(row)
+            write(report, options.out)
             print(f"{sum(noticed)} of {len(noticed)}  {promise['says']}", flush=True)
             for change, seen in zip(changes, noticed, strict=True):
                 if not seen:
                     print(f"   not noticed: {change}", flush=True)
-        counts = {} if options.no_counts else counted(checkout)
-    report = {**counts, "promises": rows, **circumstances(__file__, arguments)}
-    options.out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    print(counts)
+        if not options.no_counts:
+            report |= counted(checkout)
+            write(report, options.out)
 
 
 if __name__ == "__main__":
