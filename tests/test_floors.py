@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "svdkit"
 FLOORS = [
-    {"paths", "kinds", "notes", "limits", "jobs", "easel", "progress", "ffmpeg", "frames"},
+    {"paths", "kinds", "notes", "limits", "jobs", "easel", "progress", "ffmpeg"},
+    {"frames"},
     {"models", "arrays", "web", "video", "workshops", "refusals", "drawing", "matching"}
     | {"upstream", "devices", "lending", "previews", "reports", "room", "counting", "qualities"},
     {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"}
