@@ -104,8 +104,6 @@ def read(path: Path) -> Contents:
 
 def _frames(bundle: Bundle, file: dict[str, Any]) -> tuple["np.ndarray", float]:
     """Read the frames, and make sure that they are those that the recipe tells of."""
-    if not (is_file(bundle.path) or bundle.path.is_dir()):  # a pipe, at which one would wait
-        raise ValueError(f"{shown(bundle.path)!r} is neither a file nor a folder of frames.")
     count, height, width = file.get("frames") or (None, None, None)
     if not bundle.is_folder:
         told = file.get("sha256", {}).get("")  # the video is the part with no name of its own
