@@ -12,9 +12,11 @@ from diffusers import (
     StableDiffusionPipeline,
     StableVideoDiffusionPipeline,
 )
+from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import Conv3d
 
+import svdkit as sk
 from svdkit.toyland import architectures, evaluate, measures, motion_parts, pools, trained
 from svdkit.toyland.convolutions import temporal_convolutions_in_2d
 from svdkit.toyland.judge import train_judge
@@ -30,13 +32,13 @@ from svdkit.toyland.motion_judge import (
     train_motion_judge,
 )
 from svdkit.toyland.plans import Plan
-from svdkit.toyland.scenes import captions, parse_caption, scene, training_batch
+from svdkit.toyland.scenes import TrainingBatch, captions, parse_caption, scene, training_batch
 from svdkit.toyland.scripts import Script
 from svdkit.toyland.train import main, run
 from svdkit.toyland.train_decoders import DecoderStage
 from svdkit.toyland.train_motion import MotionStage, noisy_times
 from svdkit.toyland.train_sd import ImageStage
-from svdkit.toyland.train_svd import VideoStage, clip_pixels
+from svdkit.toyland.train_svd import VideoLesson, VideoStage, checked, clip_pixels
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
 from svdkit.toyland.words import tokenizer
 
@@ -112,6 +114,74 @@ def test_a_video_stage_draws_clips_below_what_really_happens(runs):
     sheet, figures = stage.sample_sheet(stage.networks, steps=2)
     assert sheet.size == (7 * 112, 2 * 64)
     assert figures["sheet_error"] > figures["sheet_error_if_frozen"]  # nothing is learned yet
+
+
+def small_clips(n, number):
+    """Three frames of a world of one's own: grey pictures that become lighter."""
+    light = torch.rand(n, generator=torch.Generator().manual_seed(number))
+    grey = light[:, None] + torch.linspace(0, 0.5, 3)
+    frames = (grey - 1)[:, :, None, None, None].expand(-1, -1, 3, 32, 48)
+    return TrainingBatch(frames, 100 + light, 5 + light, [""] * n)
+
+
+def test_a_lesson_teaches_a_pipeline_clips_of_ones_own(tmp_path):
+    pipeline = sk.load("tiny", device="cpu", arithmetic="stock", dtype="float32")
+    before = {name: weight.clone() for name, weight in pipeline.unet.state_dict().items()}
+    vae = {name: weight.clone() for name, weight in pipeline.vae.state_dict().items()}
+    told = []
+    lesson = VideoLesson(pipeline, small_clips, clips=2)
+    train(lesson, Plan(steps=2, draw_every=99), tmp_path, device=CPU, tell=told.append)
+    taught = lesson.taught(tmp_path)
+    learned = taught.unet.state_dict()
+    assert all(torch.isfinite(weight).all() for weight in learned.values())
+    assert any(not torch.equal(old, learned[name]) for name, old in before.items())
+    kept = pipeline.unet.state_dict()
+    assert all(torch.equal(old, kept[name]) for name, old in before.items())
+    assert all(torch.equal(old, taught.vae.state_dict()[name]) for name, old in vae.items())
+    lines = (tmp_path / "lesson" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == told
+    with Image.open(tmp_path / "lesson" / "samples" / "step-000002.png") as sheet:
+        assert sheet.size == (2 * 48, 2 * 2 * 32)  # every other of three frames, painted and made
+    clip = sk.animate(
+        Image.new("RGB", (48, 32)),
+        taught,
+        height=32,
+        width=48,
+        num_frames=3,
+        num_inference_steps=1,
+        seed=1,
+    )
+    assert clip.frames.shape == (3, 32, 48, 3)
+    sk.unload()
+
+
+def test_a_lesson_on_pictures_that_do_not_move_runs_too(tmp_path):
+    def stills(n, number):
+        clips = small_clips(n, number)
+        return clips._replace(frames=clips.frames[:, :1])
+
+    pipeline = sk.load("tiny", device="cpu", arithmetic="stock", dtype="float32")
+    lesson = VideoLesson(pipeline, stills, clips=2)
+    done = train(
+        lesson, Plan(steps=8, draw_every=None), tmp_path, device=CPU, tell=lambda line: ...
+    )
+    assert done == 1
+    sk.unload()
+
+
+@pytest.mark.parametrize(
+    ("frames", "lesson"),
+    [
+        (torch.zeros(2, 3, 32, 48), r"shape \(2, 3, 32, 48\).*\(2, 14, 3, 64, 112\)"),
+        (torch.zeros(1, 3, 3, 32, 48), r"wants \(2, frames, 3, height, width\)"),
+        (torch.zeros(2, 3, 3, 30, 48), "multiples of 8"),
+        (torch.full((2, 3, 3, 32, 48), 255.0), r"from 255 to 255.*make 2 \* c - 1"),
+        (torch.full((2, 3, 3, 32, 48), torch.nan), "from nan to nan"),
+    ],
+)
+def test_a_lesson_says_what_is_wrong_with_clips_that_it_cannot_use(frames, lesson):
+    with pytest.raises(ValueError, match=lesson):
+        checked(frames, n=2)
 
 
 def test_a_motion_stage_draws_clips_below_painted_ones(runs):

@@ -87,6 +87,15 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(part, path)
 
 
+def print_line(figures: dict) -> None:
+    """Print figures as a line of JSON, at once.
+
+    >>> print_line({"step": 3})
+    {"step": 3}
+    """
+    print(json.dumps(figures), flush=True)
+
+
 class Trainer:
     """One stage in training: what a run has to remember, and what it does again and again.
 
@@ -101,8 +110,10 @@ class Trainer:
         out: Path,
         device: torch.device,
         precision: torch.dtype | None,
+        tell: Callable[[dict], None],
     ) -> None:
         self.stage, self.plan, self.device, self.precision = stage, plan, device, precision
+        self.tell = tell
         self.folder = Path(out) / stage.name
         self.checkpoint = self.folder / "checkpoint.pt"
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
@@ -143,12 +154,12 @@ class Trainer:
         write_whole(self.checkpoint, lambda path: torch.save(whole, path))
 
     def log(self, **figures: float) -> None:
-        """Print a line of JSON, and add it to log.jsonl."""
+        """Tell the figures of this step, and add them to log.jsonl as a line of JSON."""
         rounded = {name: round(value, 6) for name, value in figures.items()}
-        line = json.dumps({"step": self.step, "seconds": round(self.seconds(), 1)} | rounded)
-        print(line, flush=True)
+        line = {"step": self.step, "seconds": round(self.seconds(), 1)} | rounded
+        self.tell(line)
         with open(self.folder / "log.jsonl", "a") as file:
-            file.write(line + "\n")
+            file.write(json.dumps(line) + "\n")
 
     def draw(self) -> None:
         """Draw a sample sheet with the averaged weights."""
@@ -215,15 +226,16 @@ def train(
     precision: torch.dtype | None = None,
     resume: bool = False,
     after_step: Callable[[int], None] = lambda step: None,
+    tell: Callable[[dict], None] = print_line,
 ) -> float:
     """Train a stage into the folder `out`/<stage>: checkpoint.pt, log.jsonl and samples/; returns
-    the share of the plan that is done by now, 1 at its end.
+    the share of the plan that is done by now, 1 at its end. `tell` is given what log.jsonl gets.
 
     >>> train.__kwdefaults__["resume"]
     False
     """
     together.join(device)
-    trainer = Trainer(stage, plan, out, device, precision)
+    trainer = Trainer(stage, plan, out, device, precision, tell)
     if trainer.checkpoint.exists():
         if not resume:
             raise FileExistsError(

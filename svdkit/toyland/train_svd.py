@@ -1,4 +1,5 @@
-"""Stage 3: `tiny` itself learns to animate a picture, as Stable Video Diffusion does.
+"""A model learns to animate a picture, as Stable Video Diffusion does: in stage 3 `tiny` itself,
+and in a lesson any such model, from clips of your own.
 
 The UNet sees noisy latents of 14 frames beside the latents of the picture, and is told the fps, the
 motion bucket, how much noise was added to the picture, and what CLIP makes of it. It learns to tell
@@ -8,16 +9,22 @@ et al., 2022, in the v-prediction form of diffusers' EulerDiscreteScheduler).
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 from torch.nn.functional import interpolate
 
 from .architectures import (
-    NUM_FRAMES,
+    HEIGHT,
+    SHRINK,
     SVD_SCHEDULE,
+    WIDTH,
     begin_from_image_unet,
     image_encoder,
     image_unet,
@@ -25,7 +32,7 @@ from .architectures import (
     video_unet,
 )
 from .pools import Pool
-from .scenes import training_batch
+from .scenes import TrainingBatch, training_batch
 from .sheets import decibels, film_strips
 from .trained import part, read_checkpoint, trained_vaes
 
@@ -36,6 +43,7 @@ ANY_NOISE = (
 DROPPED = 0.12  # the share of clips without their picture: guidance needs an unconditional answer
 SHORTER = 0.15  # the share of steps on fewer than 14 frames
 USES = 4  # how often a clip is learned from, each time with other noise
+GRID = 2 * SHRINK  # pixels: the VAE and then the UNet halve what they are given
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -54,30 +62,59 @@ def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
     return ((resized + 1) / 2 - mean) / std
 
 
-class VideoStage:
-    """Training of `tiny`'s UNet and image encoder, `clips` clips a step, on the VAE that stage
-    `vae` left in `out`.
+def checked(frames: torch.Tensor, n: int) -> torch.Tensor:
+    """The frames that `draw(n, number)` gave, or an error that says what a lesson wants instead.
 
-    >>> VideoStage.name
-    'svd'
+    >>> checked(torch.zeros(2, 14, 64, 112, 3), n=2)
+    Traceback (most recent call last):
+    ValueError: draw gave frames of shape (2, 14, 64, 112, 3); a lesson wants (2, frames, 3, ...
+    """
+    shape, low, high = tuple(frames.shape), float(frames.min()), float(frames.max())
+    if frames.ndim != 5 or shape[0] != n or shape[2] != 3 or shape[3] % GRID or shape[4] % GRID:
+        raise ValueError(
+            f"draw gave frames of shape {shape}; a lesson wants ({n}, frames, 3, height, width), "
+            f"height and width multiples of {GRID}, such as ({n}, 14, 3, {HEIGHT}, {WIDTH})."
+        )
+    if not -1.001 <= low <= high <= 1.001:
+        raise ValueError(
+            f"draw gave frames from {low:.3g} to {high:.3g}; they go from -1, black, to 1, white. "
+            "Of colours c in 0…1 make 2 * c - 1."
+        )
+    return frames
+
+
+class VideoLesson:
+    """Training of a Stable Video Diffusion pipeline on the clips that `draw(n, number)` makes, the
+    number-th `n` of an endless series, `clips` of them a step.
+
+    Copies of its UNet and image encoder learn; its VAE is used as it is. Give it a pipeline of
+    `video_pipeline`, or of `load(…, arithmetic="stock", dtype="float32")`.
+
+    >>> from .architectures import image_encoder, video_pipeline, video_unet, video_vae
+    >>> pipeline = video_pipeline(video_vae(), video_unet(), image_encoder())
+    >>> VideoLesson(pipeline, training_batch, clips=4).name
+    'lesson'
     """
 
-    name = "svd"
+    name = "lesson"
 
-    def __init__(self, clips: int, device: torch.device, out: Path) -> None:
-        self.clips, self.device = clips, device
-        self.vae = trained_vaes(out)[0].to(device)
+    def __init__(
+        self,
+        pipeline: StableVideoDiffusionPipeline,
+        draw: Callable[[int, int], TrainingBatch],
+        clips: int,
+        device: torch.device | str = "cpu",
+        uses: int = USES,
+    ) -> None:
+        self.draw, self.clips, self.device = draw, clips, torch.device(device)
+        self.vae = pipeline.vae.to(device).requires_grad_(False)
         self.scale = self.vae.config.scaling_factor
-        torch.manual_seed(3)
-        unet, encoder = video_unet(), image_encoder()
-        if (Path(out) / "sd" / "checkpoint.pt").exists():
-            image = image_unet()
-            image.load_state_dict(part(read_checkpoint(out, "sd")["average"], "unet"))
-            begin_from_image_unet(unet, image)
-        self.networks = torch.nn.ModuleDict({"unet": unet, "encoder": encoder}).to(device)
+        learners = {"unet": pipeline.unet, "encoder": pipeline.image_encoder}
+        self.networks = torch.nn.ModuleDict(copy.deepcopy(learners))
+        self.networks.to(device).requires_grad_(True)
         chunk = 4 * clips
         self.pool = Pool(
-            lambda number: self.encoded(number, chunk), every=chunk * USES // clips, depth=16
+            lambda number: self.encoded(number, chunk), every=chunk * uses // clips, depth=16
         )
 
     @torch.no_grad()
@@ -85,13 +122,15 @@ class VideoStage:
         """Clips as latents of unit variance, their first frames as pixels, and their conditions
         (fps − 1, motion bucket).
         """
-        batch = training_batch(n, number, device=self.device)
+        batch = self.draw(n, number)
+        frames = checked(batch.frames, n).to(self.device)
         latents = [
             self.vae.encode(clips.flatten(0, 1)).latent_dist.mode()
-            for clips in batch.frames.split(self.clips)
+            for clips in frames.split(self.clips)
         ]
         latents = torch.cat(latents).float().unflatten(0, (n, -1)) * self.scale
-        return latents, batch.frames[:, 0], torch.stack([batch.fps - 1, batch.motion_bucket_id], 1)
+        conditions = torch.stack([batch.fps - 1, batch.motion_bucket_id], 1).to(self.device)
+        return latents, frames[:, 0], conditions
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """How well the UNet tells noise from clip at random noise levels."""
@@ -99,7 +138,8 @@ class VideoStage:
         dice = torch.Generator().manual_seed(step)
         latents, pictures, conditions = self.pool.draw(step, n, dice)
         if float(torch.rand((), generator=dice)) < SHORTER:
-            latents = latents[:, : int(torch.randint(1, NUM_FRAMES, (), generator=dice))]
+            frames = max(2, latents.shape[1])
+            latents = latents[:, : int(torch.randint(1, frames, (), generator=dice))]
 
         noise = torch.Generator(self.device).manual_seed(step)
 
@@ -143,14 +183,14 @@ class VideoStage:
     ) -> tuple[Image.Image, dict[str, float]]:
         """What really happens and what the model makes of the first frame, one above the other."""
         few = min(8, self.clips)
-        truth = training_batch(few, 2**30 + 2, device=self.device, photos=0.25)
+        truth = self.draw(few, 2**30 + 2)
         pipeline = video_pipeline(self.vae, networks["unet"], networks["encoder"])
         rows, starts, errors, frozen = [], [], [], []
-        for i, clip in enumerate(truth.frames):
+        for i, clip in enumerate(truth.frames.to(self.device)):
             made = pipeline(
                 film_strips([clip[:1]]),
                 *clip.shape[-2:],
-                NUM_FRAMES,
+                len(clip),
                 steps,
                 fps=int(truth.fps[i]),
                 motion_bucket_id=int(truth.motion_bucket_id[i]),
@@ -169,3 +209,37 @@ class VideoStage:
     def state(self, networks: torch.nn.ModuleDict) -> dict:
         """Nothing beside the weights."""
         return {}
+
+    def taught(self, out: Path) -> StableVideoDiffusionPipeline:
+        """A pipeline with what was learned into the folder `out` so far, averaged and frozen.
+
+        >>> VideoLesson.taught(VideoStage, Path("nowhere"))
+        Traceback (most recent call last):
+        FileNotFoundError: nowhere/svd/checkpoint.pt is missing; train it first: ...
+        """
+        learned = read_checkpoint(out, self.name)["average"]
+        networks = copy.deepcopy(self.networks).eval().requires_grad_(False)
+        networks.load_state_dict(learned)
+        return video_pipeline(self.vae, networks["unet"], networks["encoder"])
+
+
+class VideoStage(VideoLesson):
+    """The training of `tiny` from nothing, on the VAE that stage `vae` left in `out`, beginning
+    with the spatial layers of stage `sd` where that was trained.
+
+    >>> VideoStage.name
+    'svd'
+    """
+
+    name = "svd"
+
+    def __init__(self, clips: int, device: torch.device, out: Path) -> None:
+        vae = trained_vaes(out)[0]
+        torch.manual_seed(3)
+        unet, encoder = video_unet(), image_encoder()
+        if (Path(out) / "sd" / "checkpoint.pt").exists():
+            image = image_unet()
+            image.load_state_dict(part(read_checkpoint(out, "sd")["average"], "unet"))
+            begin_from_image_unet(unet, image)
+        draw = functools.partial(training_batch, device=device)
+        super().__init__(video_pipeline(vae, unet, encoder), draw, clips, device)
