@@ -122,6 +122,15 @@ def rotate(
     return u * cos + v * sin, v * cos - u * sin
 
 
+def plain(colour: tuple[float, float, float], device: torch.device | str = "cpu") -> torch.Tensor:
+    """One colour everywhere: red, green and blue in 0–1 become a picture of (1, 1, 3, 1, 1).
+
+    >>> plain((1, 0, 0)).flatten().tolist()
+    [1.0, 0.0, 0.0]
+    """
+    return torch.tensor(colour, dtype=torch.float32, device=device)[None, None, :, None, None]
+
+
 def over(picture: torch.Tensor, colour: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     """Lay `colour` over the picture where `coverage`, a field in 0–1, says so.
 

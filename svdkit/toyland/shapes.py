@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from .laws import Pose
-from .painting import box, disc, fractal_noise, polygon, rotate, smoothstep
+from .painting import box, disc, fractal_noise, plain, polygon, rotate, smoothstep
 from .skies import RGB
 
 WOOD, DARK, PALE = (0.45, 0.30, 0.18), (0.14, 0.14, 0.18), (0.93, 0.90, 0.84)
@@ -24,7 +24,7 @@ Painter = Callable[[Tensor, Tensor, Pose, Tensor], Iterator[Layer]]
 
 
 def _plain(colour: RGB, like: Tensor) -> Tensor:
-    return torch.tensor(colour, device=like.device)[None, None, :, None, None]
+    return plain(colour, like.device)
 
 
 def _shaded(colour: Tensor, shade: Tensor) -> Tensor:

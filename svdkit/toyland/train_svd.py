@@ -87,8 +87,9 @@ class VideoLesson:
     """Training of a Stable Video Diffusion pipeline on the clips that `draw(n, number)` makes, the
     number-th `n` of an endless series, `clips` of them a step.
 
-    Copies of its UNet and image encoder learn; its VAE is used as it is. Give it a pipeline of
-    `video_pipeline`, or of `load(…, arithmetic="stock", dtype="float32")`.
+    Copies of its UNet and image encoder learn; its VAE stays as it is. Give it a pipeline of
+    `video_pipeline`, or of `load(…, arithmetic="stock", dtype="float32")`. Each clip is learned
+    from `uses` times, each time with other noise; samples are drawn at `guidance`.
 
     >>> from .architectures import image_encoder, video_pipeline, video_unet, video_vae
     >>> pipeline = video_pipeline(video_vae(), video_unet(), image_encoder())
@@ -105,9 +106,11 @@ class VideoLesson:
         clips: int,
         device: torch.device | str = "cpu",
         uses: int = USES,
+        guidance: float = 2.0,
     ) -> None:
         self.draw, self.clips, self.device = draw, clips, torch.device(device)
-        self.vae = pipeline.vae.to(device).requires_grad_(False)
+        self.guidance = guidance
+        self.vae = copy.deepcopy(pipeline.vae).to(device).requires_grad_(False)
         self.scale = self.vae.config.scaling_factor
         learners = {"unet": pipeline.unet, "encoder": pipeline.image_encoder}
         self.networks = torch.nn.ModuleDict(copy.deepcopy(learners))
@@ -194,7 +197,7 @@ class VideoLesson:
                 steps,
                 fps=int(truth.fps[i]),
                 motion_bucket_id=int(truth.motion_bucket_id[i]),
-                max_guidance_scale=2.0,
+                max_guidance_scale=self.guidance,
                 generator=torch.Generator().manual_seed(0),
                 output_type="pt",
             ).frames[0]
