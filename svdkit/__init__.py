@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+"""The version of svdkit, as the changelog lists it."""
 
 _MODULE_OF = {
     "MODELS": "models",

@@ -37,11 +37,13 @@ class Aim:
     clip: Clip
     """The clip that comes nearest."""
     motion_bucket_id: int
+    """The bucket of that clip, 0–255."""
     motion: float
     """What was measured of it, in frame widths per frame."""
     wish: float
+    """What was wished for, in the same."""
     tried: dict[int, float] = field(default_factory=dict)
-    """The motion of every bucket that was tried."""
+    """The motion of every bucket that was tried, in the same."""
 
     @property
     def verdict(self) -> str:

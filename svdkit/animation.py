@@ -45,8 +45,8 @@ def animate(
 
     `settings` are those of `Settings`, under diffusers' names. The picture is fitted to the frame
     (`how` and `focus` as in `fit`); a portrait or square one gets a portrait or square frame,
-    unless `height` and `width` say otherwise. A `seed` not given is drawn, and recorded. Unusual
-    settings are remarked on once; `progress=False` keeps all quiet.
+    unless `height` and `width`, in pixels, say otherwise. A `seed` not given is drawn, and
+    recorded. Unusual settings are remarked on once; `progress=False` keeps all quiet.
     `on_step(step, total, preview)` is called after each step; `preview()` gives a quick picture.
 
     >>> from svdkit import sample_image

@@ -122,7 +122,7 @@ class Clip:
         return self[-1]
 
     def at(self, fps: float) -> "Clip":
-        """Play the same frames at another rate.
+        """Play the same frames at another rate, in frames a second.
 
         >>> Clip(np.zeros((6, 64, 112, 3), np.uint8)).at(fps=3).duration
         2.0
@@ -155,7 +155,8 @@ class Clip:
     def smooth(self, fps: float = 24) -> "Clip":
         """Fill in frames between the frames, for a smoother play of the same length.
 
-        They are interpolated along the motion that ffmpeg finds, not by a model.
+        `fps` is in frames a second. They are interpolated along the motion that ffmpeg finds, not
+        by a model.
 
         >>> len(Clip(np.zeros((6, 64, 112, 3), np.uint8), fps=7).smooth(fps=14))
         11

@@ -45,7 +45,8 @@ def animate_prompt(
     animates it, as in `animate` and with `settings`. On a GPU the two take turns.
     `via="animatediff"`: `model` is an AnimateDiff of PROMPT_MODELS, or a hub address, folder or
     pipeline of its kind; `settings` are num_frames, num_inference_steps, guidance_scale,
-    negative_prompt, height, width, and fps, the playback rate. The recipe holds every step.
+    negative_prompt, height and width, in pixels, and fps, the playback rate in frames a second.
+    The recipe holds every step.
 
     >>> clip = animate_prompt(
     ...     "a red balloon over green hills at dusk", model="tiny-sd", pipeline="tiny", seed=7,

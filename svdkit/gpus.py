@@ -28,11 +28,13 @@ class Gpu:
 
     name: str
     memory_gib: float
-    """As the box says; torch reports less, see `usable_gib`."""
+    """In GiB, as the box says; torch reports less, see `usable_gib`."""
     bandwidth_gb_s: float | None = None
+    """Of its memory, in GB/s."""
     fp16_tflops: float | None = None
-    """Of matrix products that add up in fp32, as torch's do, and with no zeros left out."""
+    """TFLOP/s of matrix products that add up in fp32, as torch's do, and with no zeros left out."""
     fp32_tflops: float | None = None
+    """The same in fp32."""
     bf16: bool = False
     """Whether it calculates in bfloat16 by itself, not by emulation."""
     error_correction: bool = False
@@ -40,11 +42,11 @@ class Gpu:
     efficiency: float = 0.7
     """The share of its TFLOP/s that real layers are assumed to reach."""
     reported_gib: float | None = None
-    """What torch reports of the card that is here."""
+    """The memory in GiB that torch reports of the card that is here."""
 
     @property
     def usable_gib(self) -> float:
-        """The memory that torch reports, or will: less error correction and the driver's share.
+        """The GiB that torch reports, or will: less error correction and the driver's share.
 
         >>> round(GPUS["T4"].usable_gib, 1), round(GPUS["RTX 4090"].usable_gib, 1)
         (14.7, 23.6)
@@ -138,6 +140,11 @@ GPUS: Mapping[str, Gpu] = MappingProxyType(
         )
     }
 )
+"""The graphics cards that `plan` knows, by name.
+
+>>> GPUS["T4"].memory_gib
+16
+"""
 
 
 def find_gpu(name: str) -> Gpu:

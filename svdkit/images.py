@@ -162,7 +162,7 @@ def natural_frame(
 ) -> tuple[int, int]:
     """Choose (height, width) for a picture of size (width, height): landscape, portrait or square.
 
-    All three have about as many pixels as the native frame, so they cost the same.
+    Sizes are in pixels. All three have about as many as the native frame, so they cost the same.
 
     >>> natural_frame((3000, 4000))
     (1024, 576)

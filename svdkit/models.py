@@ -68,13 +68,17 @@ class Model:
     repo: str | None
     """Its address on the Hugging Face hub; None: it comes with svdkit."""
     height: int
+    """Of its frames, in pixels."""
     width: int
+    """Of its frames, in pixels."""
     num_frames: int
+    """Length of its clips, in frames."""
     config: str
     """The folder in svdkit of the configurations that describe its architecture, and of its weights
     where they come with svdkit."""
     licence: Licence
     gated: bool = False
+    """Whether its terms have to be accepted on the hub first."""
     defaults: Row = field(default_factory=_row)
     """Settings in which it departs from the defaults of diffusers."""
     demo: Row = field(default_factory=_row)
@@ -169,6 +173,11 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         )
     }
 )
+"""The models that animate a picture, by name.
+
+>>> list(MODELS)
+['tiny', 'svd', 'svd-xt', 'svd-xt-1-1']
+"""
 
 
 def find_model(name: str) -> Model | None:

@@ -40,9 +40,9 @@ def draw(
 
     `model` is a name of PROMPT_MODELS, any hub address or folder of a Stable Diffusion or SDXL in
     diffusers' layout, or a loaded pipeline; "auto" takes sd-1.5 where a CUDA GPU is and its weights
-    can be had, else tiny-sd. `settings` are diffusers' num_inference_steps, guidance_scale, height,
-    width and negative_prompt; what is not given is the model's own. `animate` takes the picture,
-    and its clip's recipe then begins with the prompt.
+    can be had, else tiny-sd. `settings` are diffusers' num_inference_steps, guidance_scale, height
+    and width, in pixels, and negative_prompt; what is not given is the model's own. `animate` takes
+    the picture, and its clip's recipe then begins with the prompt.
 
     >>> balloon = draw("a red balloon over green hills at dusk", "tiny-sd", seed=7, progress=False)
     >>> balloon.size, balloon.recipe["request"]["seed"]

@@ -85,7 +85,7 @@ class Plan:
     gpu: Gpu
     num_frames: int
     size: tuple[int, int]
-    """Height and width."""
+    """Height and width, in pixels."""
     num_inference_steps: int
     arithmetic: str
     dtype: str
@@ -96,6 +96,7 @@ class Plan:
     reaches: tuple[Reach, ...] = ()
     """The longest clips and the largest frames that fit."""
     download_gib: float = 0.0
+    """What has to be downloaded for it, in GiB."""
     remark: str = ""
 
     @property

@@ -26,16 +26,18 @@ class PromptModel:
     repo: str | None
     """Its address on the Hugging Face hub; None: it comes with svdkit."""
     height: int
+    """In pixels, where none is asked for."""
     width: int
-    """The size that it draws where none is asked for: wide, as SVD's frame is."""
+    """In pixels, where none is asked for: wide, as SVD's frame is."""
     num_inference_steps: int
     guidance_scale: float
     licence: Licence
     verb: str = "draw"
     """What it is for: "draw" gives a picture, "animate_prompt" a clip."""
     num_frames: int = 1
+    """Length of its clips, in frames."""
     fps: float = 8
-    """Playback rate of its clips."""
+    """Playback rate of its clips, in frames a second."""
     config: str = ""
     """The folder in svdkit of its weights, where they come with svdkit."""
     adapter: str | None = None
@@ -211,6 +213,11 @@ PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
         )
     }
 )
+"""The models that take a prompt, by name.
+
+>>> [name for name, model in PROMPT_MODELS.items() if model.bundled]
+['tiny-sd', 'tiny-animatediff']
+"""
 
 
 def row_of(name: str) -> "Model | PromptModel | None":

@@ -1,4 +1,7 @@
-"""What the README promises names its tests, and each of them was seen to fail."""
+"""What the README promises names its tests, and each of them was seen to fail.
+
+`write_readme.py` writes the README's table from the same file.
+"""
 
 import ast
 import json
@@ -8,17 +11,9 @@ import tomllib
 import pytest
 from write_headers import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROMISES = tomllib.loads((ROOT / "tests" / "promises.toml").read_text("utf-8"))["promise"]
 RESULTS = ROOT / "tests" / "benchmarks" / "results" / "promises.json"
 by_words = pytest.mark.parametrize("promise", PROMISES, ids=lambda one: one["says"][:40])
-
-
-@by_words
-def test_the_readme_says_it_and_names_where_it_is_held(promise):
-    files = dict.fromkeys(test.split("::")[0] for test in promise["tests"])
-    links = ", ".join(f"[{file[6:-3].removeprefix('test_')}]({file})" for file in files)
-    assert f"| {promise['says']} | {links} |" in README
 
 
 @by_words
@@ -41,6 +36,5 @@ def test_each_was_broken_and_noticed():
     broken = {one["says"]: len(one["broken_by"]) for one in PROMISES}
     assert counts == {says: (number, number) for says, number in broken.items()}
     assert all(broken.values())
-    told = f"broken on purpose in {sum(broken.values())} ways"
-    told += f".*{report['inputs_tried']:,} odd inputs.*{report['faults_injected']:,} faults"
-    assert re.search(told, README, re.DOTALL)
+    assert report["inputs_tried"] > 0
+    assert report["faults_injected"] > 0

@@ -2,17 +2,19 @@
 
 import platform
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import svdkit as sk
 
 
 def circumstances(script: str, arguments: list[str]) -> dict:
-    """Tell the machine, the versions and the command."""
+    """Tell the day, the machine, the versions and the command."""
     import diffusers
     import torch
 
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "card": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),

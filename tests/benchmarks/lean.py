@@ -302,7 +302,6 @@ def main(arguments: list[str]) -> None:
         return
     began = time.monotonic()
     report = circumstances(__file__, arguments) | {
-        "date": bench.circumstances("cpu")["date"],
         "model": options.model,
         "weights": options.weights or "trained",
         "parts": {},

@@ -173,7 +173,6 @@ def main(arguments: list[str]) -> None:
         print(f"{time.process_time():7.1f} s  {name}", flush=True)
     work = {way: unet_tflop(WAYS[way]) for way in ways}
     report = circumstances(__file__, arguments) | {
-        "date": time.strftime("%Y-%m-%d"),
         "model": "tiny",
         "frames": [asked.num_frames, asked.height, asked.width],
         "max_guidance_scale": asked.max_guidance_scale,
