@@ -8,7 +8,6 @@ from write_headers import NOTEBOOKS, ROOT, repository
 
 DOCUMENTS = (*sorted(ROOT.glob("*.md")), ROOT / "notebooks" / "README.md")
 LINK = re.compile(r"\]\((<[^>]*>|[^)\s]+)")
-COMING = {"notebooks/09_train_a_tiny_svd.ipynb"}  # the README names it before it is there
 by_name = pytest.mark.parametrize(
     "path", [*DOCUMENTS, *NOTEBOOKS], ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -40,8 +39,7 @@ def test_every_link_leads_somewhere(path):
             continue
         file, _, anchor = link.partition("#")
         target = (path.parent / file).resolve() if file else path
-        if target.relative_to(ROOT).as_posix() not in COMING:
-            assert target.exists(), link
+        assert target.exists(), link
         assert not anchor or anchor in anchors_of(target), link
 
 
