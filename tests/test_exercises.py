@@ -1,6 +1,6 @@
 """The exercises of the notebooks: each has a solution, and what a solution claims is true.
 
-NOTEBOOKS_IN_FULL=1 python -m pytest tests/test_exercises.py   # as they stand: half an hour
+NOTEBOOKS_IN_FULL=1 python -m pytest tests/test_exercises.py  # with their own parameters
 """
 
 import ast
