@@ -1,13 +1,16 @@
 """The notebooks: how they are built, and that they run."""
 
 import ast
+import os
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
+from filelock import FileLock
 from write_headers import NOTEBOOKS, ROOT, badge, with_header
 
 BUILD = ROOT / "build" / "notebooks"
@@ -67,6 +70,17 @@ def test_a_notebook_begins_with_title_aims_and_setup(path):
     assert cells_of(path)[-1].source.startswith("## What we saw")
 
 
+def test_what_is_said_to_be_predicted_is_what_the_plan_predicts():
+    import svdkit as sk
+
+    plan = sk.plan("svd-xt", gpu="T4", progress=False)
+    predicted = next(row.time for row in plan.rows if row.preset == plan.auto)
+    told = [cells_of(path)[1].source for path in NOTEBOOKS]
+    told = re.findall(r"on a T4 \w+ takes ([\d.]+ minutes) at the least", "".join(told))
+    assert len(told) >= 6
+    assert {f"≥ {time.replace('minutes', 'min')}" for time in told} == {predicted}
+
+
 @by_name
 def test_one_cell_holds_the_parameters_and_literals_only(path):
     (cell,) = cells_of(path, "code", "parameters")
@@ -82,6 +96,24 @@ def test_code_follows_prose_in_small_steps(path):
     code = [n for n, cell in enumerate(cells) if cell.cell_type == "code"]
     assert all(len(cells[n].source.splitlines()) <= 10 for n in code)
     assert sum(cells[n - 1].cell_type == "markdown" for n in code) >= 0.8 * len(code)
+
+
+@pytest.mark.parametrize(
+    ("path", "following"), list(pairwise(NOTEBOOKS)), ids=lambda path: path.stem[:2]
+)
+def test_a_notebook_leads_to_the_next_one(path, following):
+    title = cells_of(following)[0].source.splitlines()[0].removeprefix("# ")
+    last = cells_of(path)[-1].source.splitlines()[-1]
+    assert last.startswith(f"Next: [{following.name[:2]} {title}]({following.name})")
+
+
+@by_name
+def test_a_clip_or_picture_comes_within_two_cells(path, executed):
+    run = cells_of(executed(path).with_suffix(".ipynb"), "code")
+    own = [c for c in run if not {"setup", "parameters"} & set(c.metadata.get("tags", []))]
+    own = [cell for cell in own if "injected-parameters" not in cell.metadata.get("tags", [])]
+    shown = {kind for cell in own[:2] for out in cell.outputs for kind in out.get("data", {})}
+    assert any("image/" in kind or "html" in kind for kind in shown), shown
 
 
 @by_name
@@ -100,23 +132,42 @@ def run(path: Path, parameters: dict, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     done = folder / path.name
-    papermill.execute_notebook(
-        str(path),
-        str(done),
-        parameters,
-        cwd=str(folder),
-        kernel_name="python3",
-        execution_timeout=300,
-        progress_bar=False,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MPLBACKEND", raising=False)  # a kernel shows its figures
+        papermill.execute_notebook(
+            str(path),
+            str(done),
+            parameters,
+            cwd=str(folder),
+            kernel_name="python3",
+            execution_timeout=300,
+            progress_bar=False,
+        )
     html, _ = HTMLExporter().from_filename(str(done))
     (folder / f"{path.stem}.html").write_text(html, encoding="utf-8")
     return folder / f"{path.stem}.html"
 
 
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """Run a notebook once for all tests that look at it, in whichever worker they are."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def execute(path: Path) -> Path:
+        done, page = shared / f"{path.stem}.done", BUILD / path.stem / f"{path.stem}.html"
+        with FileLock(shared / f"{path.stem}.lock"):
+            if not done.exists():
+                run(path, RUNS[path.stem], page.parent)
+                done.touch()
+        return page
+
+    return execute
+
+
 @by_name
-def test_a_notebook_runs_and_its_clips_show_in_static_html(path):
-    page = run(path, RUNS[path.stem], BUILD / path.stem)
+def test_a_notebook_runs_and_its_clips_show_in_static_html(path, executed):
+    page = executed(path)
     shown = [
         output.data["text/html"]
         for cell in nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells
@@ -133,14 +184,19 @@ def test_a_notebook_runs_and_its_clips_show_in_static_html(path):
 
 
 @by_name
-def test_every_player_of_a_notebook_plays_in_static_html(path, chromium, tmp_path):
+def test_every_player_of_a_notebook_plays_in_static_html(path, chromium, executed):
     page = chromium.new_page()
-    page.goto(run(path, RUNS[path.stem], tmp_path / "run").as_uri())
+    page.goto(executed(path).as_uri())
     page.wait_for_function(
         "Array.from(document.querySelectorAll('video')).every(video => video.readyState == 4)"
     )
     assert page.locator("video").count() >= 3
     page.close()
+
+
+def test_a_notebook_is_run_once_for_all_who_look_at_it(executed):
+    first = executed(NOTEBOOKS[0]).stat().st_mtime_ns
+    assert executed(NOTEBOOKS[0]).stat().st_mtime_ns == first
 
 
 def test_a_misspelt_parameter_fails():

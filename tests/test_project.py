@@ -63,7 +63,7 @@ def test_heavy_floors_stay_at_what_colab_has():
 
 def test_the_page_for_lecturers_names_every_notebook_with_its_title_and_stays_short():
     page = LECTURERS.read_text(encoding="utf-8")
-    assert len(page.splitlines()) <= 120
+    assert len(page.splitlines()) <= 145  # two worked plans are in it
     rows = re.findall(r"^\| \[(\d\d [^\]]+)\]\(([^)]+)\) \|", page, re.MULTILINE)
     titles = [
         nbformat.read(path, as_version=4).cells[0].source.splitlines()[0] for path in NOTEBOOKS
