@@ -29,6 +29,8 @@ RUNS = {
     | {"audition_steps": 1, "final_steps": 2, "seeds": [0, 1], "most_clips": 3},
     "07_interactive_panel": {"model": "tiny", "num_frames": 4, "num_inference_steps": 2},
     "08_inside_svd": SMALL | {"num_inference_steps": 2},
+    "09_train_a_tiny_svd": {"model": "tiny", "minutes": 0.2, "tuning_minutes": 0.05}
+    | {"clips_a_step": 4, "stars_a_step": 1, "num_inference_steps": 2},
 }
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -102,9 +104,9 @@ def test_code_follows_prose_in_small_steps(path):
     ("path", "following"), list(pairwise(NOTEBOOKS)), ids=lambda path: path.stem[:2]
 )
 def test_a_notebook_leads_to_the_next_one(path, following):
-    title = cells_of(following)[0].source.splitlines()[0].removeprefix("# ")
     last = cells_of(path)[-1].source.splitlines()[-1]
-    assert last.startswith(f"Next: [{following.name[:2]} {title}]({following.name})")
+    link = f"[{following.name[:2]} {title_of(following)}]({following.name})"
+    assert last.startswith(f"Next: {link}")
 
 
 @by_name
@@ -148,6 +150,21 @@ def run(path: Path, parameters: dict, folder: Path) -> Path:
     return folder / f"{path.stem}.html"
 
 
+def title_of(path: Path) -> str:
+    return cells_of(path)[0].source.splitlines()[0].removeprefix("# ")
+
+
+def write_index() -> None:
+    """One page that leads to the pages of all notebooks, each in a folder beside it."""
+    links = [
+        f'<li><a href="{path.stem}/{path.stem}.html">{path.name[:2]} {title_of(path)}</a></li>'
+        for path in NOTEBOOKS
+    ]
+    page = ["<!doctype html><meta charset='utf-8'><title>svdkit's notebooks, executed</title>"]
+    page += ["<h1>The notebooks, executed with the small models</h1><ul>", *links, "</ul>"]
+    (BUILD / "index.html").write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory):
     """Run a notebook once for all tests that look at it, in whichever worker they are."""
@@ -159,6 +176,7 @@ def executed(tmp_path_factory):
         with FileLock(shared / f"{path.stem}.lock"):
             if not done.exists():
                 run(path, RUNS[path.stem], page.parent)
+                write_index()
                 done.touch()
         return page
 
@@ -197,6 +215,14 @@ def test_every_player_of_a_notebook_plays_in_static_html(path, chromium, execute
 def test_a_notebook_is_run_once_for_all_who_look_at_it(executed):
     first = executed(NOTEBOOKS[0]).stat().st_mtime_ns
     assert executed(NOTEBOOKS[0]).stat().st_mtime_ns == first
+
+
+@by_name
+def test_an_index_leads_to_the_page_of_every_notebook(path, executed):
+    page = executed(path)
+    links = re.findall('href="([^"]*)"', (BUILD / "index.html").read_text(encoding="utf-8"))
+    assert page in [BUILD / link for link in links]
+    assert page.exists()
 
 
 def test_a_misspelt_parameter_fails():
