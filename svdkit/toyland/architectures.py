@@ -8,13 +8,14 @@ layers begin as those of the image model.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from diffusers import (
     AutoencoderKL,
     AutoencoderKLTemporalDecoder,
     DDIMScheduler,
     EulerDiscreteScheduler,
-    StableDiffusionPipeline,
     StableVideoDiffusionPipeline,
     UNet2DConditionModel,
     UNetSpatioTemporalConditionModel,
@@ -27,6 +28,9 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
 HEIGHT, WIDTH, NUM_FRAMES = 64, 112, 14
 SHRINK, LATENT_CHANNELS = 4, 4  # a latent pixel stands for 4 × 4 pixels
@@ -208,6 +212,8 @@ def image_pipeline(
     >>> image_pipeline(image_vae(), image_unet(), text_encoder(words), words).vae_scale_factor
     4
     """
+    from diffusers import StableDiffusionPipeline  # it brings much that videos do not need
+
     pipeline = StableDiffusionPipeline(
         vae,
         encoder,
