@@ -11,10 +11,12 @@ import subprocess
 import sys
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_notebooks import BUILD, RUNS, by_name, run
 from write_headers import NOTEBOOKS, ROOT
 
+IN_FULL = bool(os.environ.get("NOTEBOOKS_IN_FULL"))
 EXERCISE = "**Exercise.**"
 FOLD = re.compile(r"<details>.*?</details>", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -114,7 +116,7 @@ def solve(path, parameters, folder):
     notebook = with_solutions(nbformat.read(path, as_version=4))
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / path.name)
-    page = run(folder / path.name, parameters, folder / "done")
+    page = run(folder / path.name, parameters, folder / "done", 1200 if IN_FULL else 300)
     done = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
     return {
         cell.source: next(
@@ -133,10 +135,11 @@ def test_each_exercise_is_answered_by_one_fold_whose_code_ends_in_a_check(path):
     assert any(EXERCISE in cell.source for cell in notebook.cells)
 
 
+@pytest.mark.timeout(3600 if IN_FULL else 600)
 @by_name
 def test_every_solution_is_true_where_a_learner_runs_it(path):
     parameters = SOLVED.get(path.stem, RUNS[path.stem])
-    if os.environ.get("NOTEBOOKS_IN_FULL"):
+    if IN_FULL:
         parameters = {"model": "tiny"}
     said = solve(path, parameters, BUILD / f"{path.stem}_solved")
     assert said

@@ -123,8 +123,11 @@ def test_every_notebook_has_a_run(path):
     assert path.stem in RUNS
 
 
-def run(path: Path, parameters: dict, folder: Path) -> Path:
-    """Run a notebook with papermill in a folder of its own, and write it there as HTML too."""
+def run(path: Path, parameters: dict, folder: Path, seconds: int = 300) -> Path:
+    """Run a notebook with papermill in a folder of its own, and write it there as HTML too.
+
+    A cell may take `seconds`.
+    """
     from nbconvert import HTMLExporter
 
     known = set(papermill.inspect_notebook(str(path)))
@@ -142,7 +145,7 @@ def run(path: Path, parameters: dict, folder: Path) -> Path:
             parameters,
             cwd=str(folder),
             kernel_name="python3",
-            execution_timeout=300,
+            execution_timeout=seconds,
             progress_bar=False,
         )
     html, _ = HTMLExporter().from_filename(str(done))
@@ -162,7 +165,9 @@ def write_index() -> None:
     ]
     page = ["<!doctype html><meta charset='utf-8'><title>svdkit's notebooks, executed</title>"]
     page += ["<h1>The notebooks, executed with the small models</h1><ul>", *links, "</ul>"]
-    (BUILD / "index.html").write_text("\n".join(page) + "\n", encoding="utf-8")
+    written = BUILD / f"index.{os.getpid()}"  # other workers may be reading or writing it
+    written.write_text("\n".join(page) + "\n", encoding="utf-8")
+    os.replace(written, BUILD / "index.html")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 python tests/write_api.py    # writes build/api/svdkit.html
 """
 
+import os
 import warnings
 from importlib import import_module
 
@@ -40,5 +41,7 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(), encoding="utf-8")
+    written = PAGE.with_suffix(f".{os.getpid()}")  # others may be reading or writing the page
+    written.write_text(page(), encoding="utf-8")
+    os.replace(written, PAGE)
     print(f"{PAGE.relative_to(ROOT)}: written")

@@ -239,7 +239,7 @@ def train(
     if trainer.checkpoint.exists():
         if not resume:
             raise FileExistsError(
-                f"{trainer.checkpoint} exists; add --resume to train on, "
+                f"{trainer.checkpoint} exists; add --resume (resume=True) to train on, "
                 "or choose another --out to begin anew."
             )
         trainer.resume()

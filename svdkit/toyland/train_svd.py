@@ -195,8 +195,8 @@ class VideoLesson:
                 *clip.shape[-2:],
                 len(clip),
                 steps,
-                fps=int(truth.fps[i]),
-                motion_bucket_id=int(truth.motion_bucket_id[i]),
+                fps=round(float(truth.fps[i])),
+                motion_bucket_id=round(float(truth.motion_bucket_id[i])),
                 max_guidance_scale=self.guidance,
                 generator=torch.Generator().manual_seed(0),
                 output_type="pt",
@@ -218,8 +218,13 @@ class VideoLesson:
 
         >>> VideoLesson.taught(VideoStage, Path("nowhere"))
         Traceback (most recent call last):
-        FileNotFoundError: nowhere/svd/checkpoint.pt is missing; train it first: ...
+        FileNotFoundError: nowhere/svd/checkpoint.pt is missing: train(lesson, plan, out, ...
         """
+        path = Path(out) / self.name / "checkpoint.pt"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} is missing: train(lesson, plan, out, device=…) writes it. Train it first."
+            )
         learned = read_checkpoint(out, self.name)["average"]
         networks = copy.deepcopy(self.networks).eval().requires_grad_(False)
         networks.load_state_dict(learned)
