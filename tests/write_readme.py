@@ -23,7 +23,7 @@ RESULTS = "tests/benchmarks/results"
 GALLERY = f"{RESULTS}/gallery"
 BLOCK = re.compile(r"(<!-- written: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 HUB = "https://huggingface.co"
-# What a row of MODELS or PROMPT_MODELS does not say by itself; {figures} are put in below
+# What a row of MODELS or PROMPT_MODELS does not say by itself; {repo} becomes a link to the hub
 ABOUT_MODELS = {
     "tiny": "comes with svdkit, for any CPU; the architecture of SVD, small, and trained for a "
     "short while on [Toyland](svdkit/toyland/scenes.py), a painted world: it keeps a picture "
