@@ -14,7 +14,8 @@ from . import __version__
 from .figures import Figures, rounded
 from .frames import psnr
 from .measured import bench_folder
-from .paths import as_path, shown
+from .paths import as_path
+from .replacing import replaceable
 from .stopwatch import STAGES
 from .workshops import landing
 
@@ -188,14 +189,7 @@ def check_free(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     path = as_path(path)
     if path.suffix.lower() != ".json":
         raise ValueError(f"{path.name!r} should end in .json.")
-    if path.is_dir():
-        raise IsADirectoryError(f"{shown(path)!r} is a folder; choose another name.")
-    if path.exists() and not overwrite and not _is_ours(path):
-        raise FileExistsError(
-            f"{shown(path)!r} is there already and is not what svdkit saved there; choose another "
-            "name, or pass overwrite=True to replace it."
-        )
-    return path
+    return replaceable(path, _is_ours, overwrite=overwrite)
 
 
 def _is_ours(path: Path) -> bool:

@@ -18,7 +18,7 @@ from .clips import Clip
 from .drawing import INK, PAPER, font
 from .frames import psnr, size_of
 from .paths import as_path
-from .workshops import landing
+from .replacing import is_our_picture, replaceable, save_picture
 
 GAP = 4  # pixels between pictures
 
@@ -155,8 +155,11 @@ class Grid:
         pictures = [(title, clip[0]) for title, clip in self.clips.items()]
         return _sheet(pictures, self.columns, width)
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         """Save the picture of the grid as a PNG.
+
+        A grid or gallery that was saved there before is replaced; a file from elsewhere only with
+        `overwrite=True`.
 
         >>> import tempfile
         >>> from svdkit import Clip
@@ -167,8 +170,7 @@ class Grid:
         path = as_path(path)
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path.name!r} should end in .png; each clip saves its own video.")
-        with landing(path) as draft:
-            self.image().save(draft)
+        save_picture(self.image(), replaceable(path, is_our_picture, overwrite=overwrite))
         return path
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from . import __version__
 from .cards import Cell
 from .drawing import SIZE, font, together, words
 from .layouts import Layout, Table, in_words
 from .miniatures import Miniature, miniature
 from .paths import as_path, shown
+from .replacing import is_our_picture, replaceable, save_picture
 from .workshops import landing
 
 MOST_PLAYING = 24  # players that start by themselves: more of them make a page stutter
@@ -31,7 +30,6 @@ GENERATOR = '<meta name="generator" content="svdkit">'
 # What is in the page is all that it needs: a browser is told to run and to fetch nothing else
 ALONE = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 POLICY = f'<meta http-equiv="Content-Security-Policy" content="{ALONE}">'
-SOFTWARE = "made by svdkit"
 LEFT = "text-align:left;vertical-align:top;padding:3px 4px"
 FAILED = "padding:6px;border:1px dashed #b55;font-size:85%;overflow-wrap:anywhere"
 
@@ -140,20 +138,12 @@ class Gallery:
                 f"{path.name!r} should end in .png, for a picture, or .html, for a page that "
                 "plays; each clip saves its own video."
             )
-        if path.is_dir():
-            raise IsADirectoryError(f"{shown(path)!r} is a folder; choose another name.")
-        if path.exists() and not overwrite and not _is_ours(path):
-            raise FileExistsError(
-                f"{shown(path)!r} is there already and is not what svdkit saved there; choose "
-                "another name, or pass overwrite=True to replace it."
-            )
+        replaceable(path, _is_ours, overwrite=overwrite)
+        if suffix == ".png":
+            save_picture(self.image(), path)
+            return path
         with landing(path) as draft:
-            if suffix == ".png":
-                note = PngInfo()
-                note.add_text("Software", f"{SOFTWARE} {__version__}")
-                self.image().save(draft, pnginfo=note)
-            else:
-                draft.write_text(self._page(path.stem), encoding="utf-8")
+            draft.write_text(self._page(path.stem), encoding="utf-8")
         return path
 
     @cached_property
@@ -252,11 +242,10 @@ def _heading(text: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
+    if path.suffix.lower() == ".png":
+        return is_our_picture(path)
     try:
-        if path.suffix.lower() == ".html":
-            with path.open(encoding="utf-8") as stream:
-                return GENERATOR in stream.read(1000)
-        with Image.open(path) as image:
-            return str(image.info.get("Software", "")).startswith(SOFTWARE)
+        with path.open(encoding="utf-8") as stream:
+            return GENERATOR in stream.read(1000)
     except (OSError, ValueError):
         return False

@@ -66,6 +66,18 @@ def test_a_grid_falls_back_to_a_picture_and_saves_it(clip, tmp_path):
     assert sk.open_image(saved).size == grid.image().size
     with pytest.raises(ValueError, match=r"'grid\.mp4' should end in \.png"):
         grid.save("grid.mp4")
+    assert grid.save(saved) == saved  # what it saved itself it may replace
+
+
+def test_a_grid_replaces_no_picture_of_others(clip, tmp_path):
+    mine = tmp_path / "holiday.png"
+    sk.sample_image().save(mine)
+    before = mine.read_bytes()
+    with pytest.raises(FileExistsError, match=r"holiday\.png' is there already .*overwrite=True"):
+        sk.show_clips([clip]).save(mine)
+    assert mine.read_bytes() == before
+    sk.show_clips([clip]).save(mine, overwrite=True)
+    assert mine.read_bytes() != before
 
 
 def test_a_comparison_measures_and_amplifies_the_difference(clip):

@@ -11,7 +11,7 @@ FLOORS = [
     {"frames"},
     {"models", "arrays", "web", "video", "workshops", "refusals", "drawing", "matching"}
     | {"upstream", "devices", "lending", "previews", "reports", "room", "counting", "qualities"},
-    {"metadata", "tweening", "stills", "storage", "layouts", "checkpoints", "prompts"}
+    {"metadata", "tweening", "replacing", "stills", "storage", "layouts", "checkpoints", "prompts"}
     | {"encodings", "gpus", "drives"},
     {"images", "albums", "miniatures", "hub", "prompting", "measured"},
     {"files", "masks", "drawings", "remarks"},
