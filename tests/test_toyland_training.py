@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,9 +19,8 @@ from torch.nn import Conv3d
 
 import svdkit as sk
 from svdkit.toyland import architectures, evaluate, measures, motion_parts, pools, trained
-from svdkit.toyland.convolutions import temporal_convolutions_in_2d
 from svdkit.toyland.judge import train_judge
-from svdkit.toyland.laws import progress_of
+from svdkit.toyland.laws import at_rest, progress_of
 from svdkit.toyland.loop import train
 from svdkit.toyland.motion_judge import (
     LAWFUL,
@@ -31,14 +31,31 @@ from svdkit.toyland.motion_judge import (
     thing_of,
     train_motion_judge,
 )
+from svdkit.toyland.optimizers import Optimizer
 from svdkit.toyland.plans import Plan
-from svdkit.toyland.scenes import TrainingBatch, captions, parse_caption, scene, training_batch
+from svdkit.toyland.quick import attention_in_parts, temporal_convolutions_in_2d
+from svdkit.toyland.scenes import (
+    TrainingBatch,
+    captions,
+    parse_caption,
+    scene,
+    training_batch,
+    training_dice,
+)
 from svdkit.toyland.scripts import Script
+from svdkit.toyland.staging import paint
 from svdkit.toyland.train import main, run
 from svdkit.toyland.train_decoders import DecoderStage
 from svdkit.toyland.train_motion import MotionStage, noisy_times
 from svdkit.toyland.train_sd import ImageStage
-from svdkit.toyland.train_svd import VideoLesson, VideoStage, checked, clip_pixels
+from svdkit.toyland.train_sight import SightStage
+from svdkit.toyland.train_svd import (
+    VideoLesson,
+    VideoStage,
+    checked,
+    clip_pixels,
+    where_it_moves,
+)
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
 from svdkit.toyland.words import tokenizer
 
@@ -50,9 +67,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder in which all four stages were trained for a step."""
+    """A folder in which all five stages were trained for a step."""
     out = tmp_path_factory.mktemp("runs")
     train(VaeStage(1, CPU), Plan(steps=1), out, device=CPU)
+    train(SightStage(8, CPU), Plan(steps=1), out, device=CPU)
     train(ImageStage(2, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
     train(VideoStage(1, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
     train(MotionStage(1, CPU, out), Plan(steps=1, draw_every=None), out, device=CPU)
@@ -76,7 +94,7 @@ def animatediff(weights):
     return pipeline
 
 
-@pytest.mark.parametrize("stage", ["vae", "sd", "svd", "motion"])
+@pytest.mark.parametrize("stage", ["vae", "sight", "sd", "svd", "motion"])
 def test_a_stage_leaves_a_checkpoint_of_finite_weights(runs, stage):
     learned = trained.read_checkpoint(runs, stage)
     assert learned["step"] == 1
@@ -101,6 +119,50 @@ def test_decoders_learn_on_while_latents_keep_their_meaning(runs, tmp_path):
     learned = [name for name, old in before.state_dict().items() if not torch.equal(old, new[name])]
     assert learned
     assert all(name.startswith("decoder.") for name in learned)
+
+
+def test_a_thing_at_rest_is_painted_where_it_is_said_to_be():
+    script = Script.roll_all([[0, 0, kind, 0] for kind in (0, 1, 3, 5)], training_dice(7))
+    places, facing = at_rest(script, 112 / 64)
+    alone = replace(script, thing=torch.full((4,), -1))
+    still = torch.zeros(4, 1, 1, 1)
+    change = (paint(script, still, 64, 112) - paint(alone, still, 64, 112)).abs().sum((1, 2))
+    across, down = torch.meshgrid(torch.arange(112.0), torch.arange(64.0), indexing="xy")
+    weight = change.sum((1, 2))
+    middles = [(change * where).sum((1, 2)) / weight for where in (across, down)]
+    painted = torch.stack([(middles[0] - 55.5) / 32, (middles[1] - 31.5) / 32], 1)
+    assert (painted - places).abs().max() < 0.15
+    assert facing.abs().tolist() == [0, 0, 1, 1]  # a balloon, a ball, a cart, a bird
+
+
+def test_sight_learns_what_is_in_unseen_pictures(tmp_path):
+    torch.manual_seed(0)
+    stage = SightStage(64, CPU)
+    _, before = stage.sample_sheet(stage.networks)
+    plan = Plan(steps=60, peak_rate=5e-3, warm_up=10, average_over=10, draw_every=None)
+    train(stage, plan, tmp_path, device=CPU)
+    sheet, after = stage.sample_sheet(stage.networks)
+    assert sheet.size == (8 * 112, 64)
+    assert after["sheet_sky"] > 0.75 > before["sheet_sky"]
+
+
+def test_a_mirrored_picture_has_mirrored_answers():
+    stage = SightStage(16, CPU)
+    seen, answers, places = stage.painted(0, 16)
+    asked = []
+    stage.answered = lambda networks, examples: asked.append(examples)
+    stage.pool.draw = lambda step, n, dice: (seen, answers, places)
+    stage.loss(0)
+    shown, said, where = asked[0]
+    same = (shown == seen).flatten(1).all(1)
+    assert 0 < same.sum() < 16
+    assert torch.equal(shown[~same], seen[~same].flip(-1))
+    assert torch.equal(where[~same, 0], -places[~same, 0])
+    assert torch.equal(where[:, 1], places[:, 1])
+    faced = (answers[:, 4] >= 0) & ~same
+    assert faced.any()
+    assert torch.equal(said[faced, 4], 1 - answers[faced, 4])
+    assert torch.equal(said[~faced], answers[~faced])
 
 
 def test_an_image_stage_draws_its_captions(runs):
@@ -232,7 +294,7 @@ def test_motion_modules_learn_at_twice_the_rate_of_the_plan(runs, tmp_path):
         shutil.copytree(runs / stage, tmp_path / stage)
     plan = Plan(steps=1, warm_up=1, cool_down=1e-9, draw_every=None)
     run("motion", tmp_path, plan, clips=1)
-    groups = trained.read_checkpoint(tmp_path, "motion")["optimizer"]["param_groups"]
+    groups = trained.read_checkpoint(tmp_path, "motion")["optimizer"][0]["param_groups"]
     assert groups[0]["lr"] == 2 * plan.peak_rate
 
 
@@ -408,6 +470,12 @@ def test_the_video_model_begins_from_the_image_model():
     assert (video.conv_in.weight[:, 4:] == 0).all()
 
 
+def test_the_video_stage_begins_with_the_encoder_that_learned_to_see(runs):
+    sees = trained.part(trained.read_checkpoint(runs, "sight")["average"], "encoder")
+    begun = VideoStage(1, CPU, runs).networks["encoder"].state_dict()
+    assert all(torch.equal(begun[name], weight) for name, weight in sees.items())
+
+
 def test_temporal_convolutions_in_2d_are_exact_forward_and_backward():
     convolution = Conv3d(4, 6, (3, 1, 1), padding=(1, 0, 0))
     inputs = [torch.randn(2, 4, 5, 3, 7).requires_grad_() for _ in range(2)]
@@ -425,6 +493,66 @@ def test_temporal_convolutions_in_2d_are_exact_forward_and_backward():
     for threefold, flat in zip(*results, strict=True):
         assert torch.allclose(threefold, flat, atol=1e-4, rtol=1e-4)
     assert "forward" not in vars(convolution)
+
+
+def test_attention_in_parts_gives_the_same_and_leaves_the_model_as_it_was():
+    unet, latents = architectures.image_unet(), torch.randn(1, 4, 16, 28)
+    usual = dict(unet.attn_processors)
+    fused = unet(
+        latents, 500, torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(4))
+    ).sample
+    with attention_in_parts(unet):
+        in_parts = unet(
+            latents, 500, torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(4))
+        ).sample
+        assert unet.attn_processors.keys() == usual.keys()
+    assert torch.allclose(fused, in_parts, atol=1e-4, rtol=1e-4)
+    assert unet.attn_processors == usual
+
+
+def test_the_optimizer_moves_every_weight_and_goes_on_as_it_would_have():
+    def learned(interrupted: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        unet = architectures.image_unet()
+        optimizer = Optimizer(unet)
+        for step in range(3):
+            if interrupted and step == 2:
+                saved, optimizer = optimizer.state_dict(), Optimizer(unet)
+                optimizer.load_state_dict(saved)
+            said = torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(4))
+            noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+            unet(noise, 500 + step, said).sample.square().mean().backward()
+            optimizer.step(rate=1e-3)
+        return unet.state_dict()
+
+    torch.manual_seed(0)
+    before, after, resumed = architectures.image_unet().state_dict(), learned(False), learned(True)
+    assert all(not torch.equal(before[name], weight) for name, weight in after.items())
+    assert all(torch.equal(resumed[name], weight) for name, weight in after.items())
+
+
+def test_where_it_moves_stresses_the_thing_and_its_way():
+    drawn = scene(seed=3, caption="a red balloon over green hills by day")
+    frames = measures.to_frames(drawn.clip())[None]
+    counts = where_it_moves(frames, 16, 28)[0, 0, 0]
+    assert counts.mean() == pytest.approx(1)
+    moves = (frames[0] - frames[0, :1]).abs().amax((0, 1)) > 0.5
+    moves = moves.unfold(0, 4, 4).unfold(1, 4, 4).any(-1).any(-1)
+    assert counts[moves].min() > 3 * counts.median()
+
+
+def test_restored_models_are_trained_on_and_exported_as_they_were(tmp_path, weights):
+    main(["restore", "--out", str(tmp_path / "runs"), "--to", str(weights)])
+    main(["export", "--out", str(tmp_path / "runs"), "--to", str(tmp_path / "again")])
+    files = [path.relative_to(weights) for path in weights.rglob("*.safetensors")]
+    assert len(files) == 7
+    for path in files:
+        old, new = load_file(weights / path), load_file(tmp_path / "again" / path)
+        assert all(torch.equal(old[name], new[name]) for name in old | new)
+    main(["sd", "--steps", "2", "--clips", "1", "--resume", "--out", str(tmp_path / "runs")])
+    assert trained.read_checkpoint(tmp_path / "runs", "sd")["step"] == 2
+    with pytest.raises(FileExistsError, match="choose another --out"):
+        main(["restore", "--out", str(tmp_path / "runs"), "--to", str(weights)])
 
 
 def test_clip_sees_in_training_what_the_pipeline_shows_it():

@@ -184,3 +184,22 @@ LAWS: dict[str, Law] = {
     "kite": _swings,
     "fish": _leaps,
 }
+
+
+def at_rest(script: Script, aspect: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where things are before they move, (scenes, 2), x and y in half frame heights, and which way
+    they face, (scenes,): −1 to the left, 1 to the right, 0 if neither or if there is no thing.
+
+    >>> script = Script.roll_all([[0, 0, 3, 0], [0, 0, -1, 0]])
+    >>> [facing.abs().tolist() for facing in at_rest(script, 1.75)[1:]]
+    [[1.0, 0.0]]
+    """
+    places, facing = torch.zeros(len(script), 2), torch.zeros(len(script))
+    for kind, law in enumerate(LAWS.values()):
+        scenes = (script.thing == kind).nonzero().flatten()
+        if len(scenes):
+            pose = law(script[scenes], torch.zeros(len(scenes), 1, 1, 1), aspect)
+            places[scenes] = torch.cat([pose.x.flatten(1), pose.y.flatten(1)], 1)
+            if isinstance(pose.facing, torch.Tensor):
+                facing[scenes] = pose.facing.flatten()
+    return places, facing

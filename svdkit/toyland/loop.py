@@ -21,8 +21,9 @@ import torch
 from PIL import Image
 
 from . import together
-from .convolutions import temporal_convolutions_in_2d
+from .optimizers import Optimizer
 from .plans import Plan
+from .quick import quick
 
 
 class Stage(Protocol):
@@ -117,13 +118,7 @@ class Trainer:
         self.folder = Path(out) / stage.name
         self.checkpoint = self.folder / "checkpoint.pt"
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-        self.optimizer = torch.optim.AdamW(
-            stage.networks.parameters(),
-            lr=plan.peak_rate,
-            betas=(0.9, 0.99),
-            weight_decay=1e-3,
-            fused=device.type == "cuda",
-        )
+        self.optimizer = Optimizer(stage.networks, fused=device.type == "cuda")
         self.average = MovingAverage(stage.networks, plan.average_over)
         self.step, self.spent_before, self.began = 0, 0.0, time.monotonic()
         self.now = 0.0  # seconds on the clock that all processes share
@@ -138,7 +133,8 @@ class Trainer:
         saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.stage.networks.load_state_dict(saved["networks"])
         self.average.networks.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        if "optimizer" in saved:  # a checkpoint restored from a model has none
+            self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.spent_before = saved["step"], saved["seconds"]
 
     def save(self) -> None:
@@ -170,20 +166,16 @@ class Trainer:
 
     def learn(self) -> dict[str, torch.Tensor]:
         """One step; returns its loss and the stage's figures."""
-        rate = self.plan.rate(self.step, self.now)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         networks = self.stage.networks
         mixed = (
             torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
         )
-        with temporal_convolutions_in_2d(networks), mixed:
+        with quick(networks, self.device), mixed:
             loss, figures = self.stage.loss(self.step * together.count() + together.rank())
         loss.backward()
         together.average_gradients(networks.parameters())
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step(self.plan.rate(self.step, self.now))
         self.average.follow(networks, self.step)
         self.step += 1
         return {"loss": loss.detach()} | figures
@@ -203,7 +195,7 @@ class Trainer:
                     value = float(value)
                     self.smooth[name] = 0.8 * self.smooth.get(name, value) + 0.2 * value
                 done = self.plan.done(self.step, self.seconds())
-                self.log(**self.smooth, rate=self.optimizer.param_groups[0]["lr"], done=done)
+                self.log(**self.smooth, rate=self.plan.rate(self.step, self.now), done=done)
                 last_log = now
             if first and now - last_save > self.plan.save_every:
                 self.save()

@@ -1,4 +1,4 @@
-"""Stage 4: `tiny-animatediff` learns what moves how, as AnimateDiff does: motion modules between
+"""Stage 5: `tiny-animatediff` learns what moves how, as AnimateDiff does: motion modules between
 the layers of `tiny-sd`'s UNet, which itself stays as stage `sd` left it.
 
 AnimateDiff is told neither fps nor motion bucket, so all clips here are painted at one of each.

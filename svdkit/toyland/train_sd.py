@@ -1,4 +1,4 @@
-"""Stage 2: `tiny-sd` learns to draw what a caption says, as Stable Diffusion does, in the latent
+"""Stage 3: `tiny-sd` learns to draw what a caption says, as Stable Diffusion does, in the latent
 space of stage `vae`.
 
 Its text encoder learns together with the UNet: the captions are few and simple enough for that.

@@ -1,0 +1,61 @@
+"""From models back to checkpoints, so that training goes on from what is shipped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from diffusers import MotionAdapter, StableDiffusionPipeline, StableVideoDiffusionPipeline
+
+from .export import WEIGHTS
+from .loop import write_whole
+
+TRAINED = re.compile(r"(\d+) steps in (\d+) minutes")  # what export writes on a card
+
+
+def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
+    """Write checkpoints of the stages vae, sd, svd and motion below `out` from the models below
+    `weights`; returns their paths. Train on from them with --resume.
+
+    The models hold averaged weights in fp16 and nothing of the optimizer, which begins anew.
+
+    >>> restore(Path("runs"), Path("nowhere"))
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere/tiny is missing; there has to be what export writes: tiny, tiny-sd...
+    """
+    out, weights = Path(out), Path(weights)
+    for name in ("tiny", "tiny-sd", "tiny-animatediff"):
+        if not (weights / name).exists():
+            raise FileNotFoundError(
+                f"{weights / name} is missing; there has to be what export writes: tiny, tiny-sd "
+                "and tiny-animatediff. Leave out the folder to take those that svdkit brings."
+            )
+    video = StableVideoDiffusionPipeline.from_pretrained(weights / "tiny")
+    image = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd")
+    adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
+    learned = {
+        "vae": ("tiny", {"video": video.vae, "image": image.vae}),
+        "sd": ("tiny-sd", {"unet": image.unet, "encoder": image.text_encoder}),
+        "svd": ("tiny", {"unet": video.unet, "encoder": video.image_encoder}),
+        "motion": ("tiny-animatediff", {"adapter": adapter}),
+    }
+    taken = [path for stage in learned if (path := out / stage / "checkpoint.pt").exists()]
+    if taken:
+        raise FileExistsError(
+            f"{taken[0]} exists, and would be lost; choose another --out to train on from models."
+        )
+    written = []
+    for stage, (name, networks) in learned.items():
+        average = torch.nn.ModuleDict(networks).float().state_dict()
+        steps, minutes = TRAINED.search((weights / name / "README.md").read_text()).groups()
+        checkpoint = {"networks": average, "average": average, "state": {}}
+        checkpoint |= {"step": int(steps), "seconds": 60.0 * int(minutes)}
+        if stage == "vae":  # its card is the video model's: how long it learned is not known
+            checkpoint |= {"state": {"latent_std": 1 / video.vae.config.scaling_factor}}
+            checkpoint |= {"step": 0, "seconds": 0.0}
+        path = out / stage / "checkpoint.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda part, whole=checkpoint: torch.save(whole, part))
+        written.append(path)
+    return written
