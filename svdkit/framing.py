@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .addresses import address_of, find
 from .hub import cached_folder
 from .images import ImageLike, check_fit, crop_box, fit, natural_frame, open_image
-from .models import MODELS, Model
+from .models import MODELS, Model, built_like
 from .origins import origin_of
 from .settings import Settings
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
     from PIL import Image
 
-NATIVE = (576, 1024)  # of a model that is in no row of MODELS: the defaults of diffusers
+NATIVE = (576, 1024)  # of a model that is built like none of MODELS: the defaults of diffusers
 LEFT_OUT = 0.3  # how bright the part of a picture is shown that a crop leaves out
 SHOWN_HEIGHT = 256
 GAP = 8
@@ -91,17 +91,20 @@ def architecture_of(
 ) -> tuple[Model | None, Mapping[str, Any], Mapping[str, Any]]:
     """Find the row of a model, and the configurations of its UNet and its VAE, without loading it.
 
+    One that is in no row, such as a model of your own, gets the row that it is built like.
+
     >>> architecture_of("svd-xt")[1]["num_frames"]
     25
     """
     if not isinstance(model, (str, os.PathLike)):
-        return origin_of(model).model, model.unet.config, model.vae.config
+        row = origin_of(model).model or built_like(model.unet.config)
+        return row, model.unet.config, model.vae.config
     row, folder = find(model)
     if not row and not folder:
         folder = cached_folder(address_of(model))
     known = row or MODELS["svd-xt"]  # a checkpoint that is not here yet is built like SVD
-    configs = (_config(folder, part) or known.config_of(part) for part in ("unet", "vae"))
-    return row, *configs
+    unet, vae = (_config(folder, part) or known.config_of(part) for part in ("unet", "vae"))
+    return row or built_like(unet), unet, vae
 
 
 def _config(folder: Path | None, part: str) -> dict[str, Any]:

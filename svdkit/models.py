@@ -190,6 +190,25 @@ def find_model(name: str) -> Model | None:
     return MODELS.get(name) or by_repo.get(name)
 
 
+def built_like(unet: Row) -> Model | None:
+    """Find the first row whose UNet is as wide as this configuration says; None if there is none.
+
+    A checkpoint that was trained on from a model is in no row, and yet made for the same frames.
+
+    >>> built_like(MODELS["svd-xt"].config_of("unet")).name, built_like({})
+    ('svd', None)
+    """
+
+    def widths(config: Row) -> list[Any]:
+        names = ("block_out_channels", "cross_attention_dim", "addition_time_embed_dim")
+        return json.loads(json.dumps([config.get(name) for name in names]))  # tuples as lists
+
+    return next(
+        (model for model in MODELS.values() if widths(model.config_of("unet")) == widths(unet)),
+        None,
+    )
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Give a sentence that names the nearest of the words, or "" where none is near.
 

@@ -1,18 +1,18 @@
 """plan: what fits which GPU, and how long it takes, before anything is downloaded."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .addresses import address_of, find
+from .checkpoints import read_json
 from .framing import NATIVE
 from .gpus import GPUS, Gpu, find_gpu, present_gpu
 from .hub import cached_folder
 from .measured import Measurement, measurements, newest
 from .memory import PRESETS, Preset, checked_arithmetic, fastest_preset, needed_gib
-from .models import CONFIG_FILES, MODELS, Model
+from .models import CONFIG_FILES, MODELS, Model, built_like
 from .origins import origin_of
 from .paths import shown
 from .plans import Plan, PlannedRow
@@ -120,13 +120,12 @@ def _row_of(model: Any) -> Model:
     if row:
         return row
     folder = folder or cached_folder(address_of(model))
-    usual = replace(MODELS["svd-xt"], height=NATIVE[0], width=NATIVE[1])
     if folder is None:  # a checkpoint that is not here yet is built like SVD
-        return replace(usual, name=str(model), repo=address_of(model))
-    return _like(usual, folder)
+        return replace(MODELS["svd-xt"], name=str(model), repo=address_of(model))
+    return _row_for(folder)
 
 
-def _like(usual: Model, folder: Path) -> Model:
+def _row_for(folder: Path) -> Model:
     needed = [folder / CONFIG_FILES[part] for part in ("unet", "vae", "image_encoder")]
     for file in needed:
         if not file.is_file():
@@ -134,7 +133,9 @@ def _like(usual: Model, folder: Path) -> Model:
                 f"{shown(folder)!r} has no {file.relative_to(folder)}; give a folder of Stable "
                 "Video Diffusion in diffusers' layout."
             )
-    frames = json.loads(needed[0].read_text(encoding="utf-8")).get("num_frames", usual.num_frames)
+    unet, *_ = map(read_json, needed)
+    usual = built_like(unet) or replace(MODELS["svd-xt"], height=NATIVE[0], width=NATIVE[1])
+    frames = unet.get("num_frames", usual.num_frames)
     return replace(usual, name=folder.name, config=str(folder.resolve()), num_frames=frames)
 
 

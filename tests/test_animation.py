@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +10,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 from small_settings import QUICK
 
 import svdkit as sk
 from svdkit import residence
+from svdkit.animation import resolved_for
 from svdkit.architectures import build
 from svdkit.upstream import dtype_argument
 
@@ -42,7 +45,6 @@ def stock(pipeline, picture, seed, **settings):
     ids=["defaults", "all other knobs", "no guidance"],
 )  # fmt: skip
 def test_frames_equal_those_of_diffusers_bit_for_bit(picture, settings):
-    from diffusers import StableVideoDiffusionPipeline
 
     theirs = StableVideoDiffusionPipeline.from_pretrained(sk.MODELS["tiny"].folder, **FP32)
     wanted = stock(theirs, picture, seed=11, **settings)
@@ -394,7 +396,6 @@ def test_silence_is_kept_when_asked_for(picture, capsys):
 
 
 def test_a_pipeline_from_elsewhere_works_and_its_recipe_claims_nothing(checkpoint, picture):
-    from diffusers import StableVideoDiffusionPipeline
 
     own = StableVideoDiffusionPipeline.from_pretrained(checkpoint, **FP32)
     clip = sk.animate(picture, own, seed=1, height=64, width=112, **QUICK)
@@ -414,7 +415,6 @@ def test_a_pipeline_from_elsewhere_works_and_its_recipe_claims_nothing(checkpoin
 def test_a_published_model_that_was_tuned_elsewhere_is_not_taken_for_the_published_one(
     checkpoint, picture
 ):
-    from diffusers import StableVideoDiffusionPipeline
 
     own = StableVideoDiffusionPipeline.from_pretrained(checkpoint, **FP32)
     own.register_to_config(_name_or_path="stabilityai/stable-video-diffusion-img2vid-xt")
@@ -430,6 +430,14 @@ def test_what_the_model_will_see_is_shown_without_loading_it(picture):
     assert wide.width > wide.height
     assert tall.height > tall.width
     assert residence._residents == {}
+
+
+def test_a_model_of_ones_own_animates_as_the_one_it_was_trained_on_from(tmp_path, picture):
+    folder = shutil.copytree(sk.MODELS["tiny"].folder, tmp_path / "mine")
+    mine, known = (sk.animate(picture, model, seed=1) for model in (folder, "tiny"))
+    assert (mine.frames == known.frames).all()
+    bare = StableVideoDiffusionPipeline.from_pretrained(folder)  # made without svdkit
+    assert resolved_for({}, bare) == resolved_for({}, "tiny")
 
 
 @pytest.mark.parametrize("model", ["tiny", "folder", "loaded"])

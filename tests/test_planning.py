@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 
 import pytest
 from matplotlib.figure import Figure
@@ -149,6 +150,20 @@ def test_a_folder_is_planned_by_its_own_configurations(tmp_path):
     own = plan(tmp_path / "mine", gpu="T4", height=64, width=112)
     assert (own.model, own.num_frames) == ("mine", 14)
     assert own.rows[0].peak_gib == plan("tiny", gpu="T4").rows[0].peak_gib
+
+
+def test_a_model_of_ones_own_is_planned_at_the_size_it_was_made_for(tmp_path):
+    mine = shutil.copytree(MODELS["tiny"].folder, tmp_path / "mine")
+    planned, known = (plan(model, gpu="T4", reaches=False) for model in (mine, "tiny"))
+    assert planned.model == "mine"
+    assert (planned.size, planned.num_inference_steps) == (known.size, known.num_inference_steps)
+
+
+def test_a_broken_configuration_is_named(tmp_path):
+    shutil.copytree(MODELS["tiny"].folder, tmp_path / "mine")
+    (tmp_path / "mine" / "unet" / "config.json").write_text("{ broken")
+    with pytest.raises(OSError, match=r"damaged or incomplete.*config\.json is no valid JSON"):
+        plan(tmp_path / "mine", gpu="T4")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
