@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import diffusers
@@ -145,6 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     on_gpu = device.type == "cuda"
     report = {
+        "date": datetime.now(UTC).date().isoformat(),
         "targets": verdicts(figures),
         "figures": figures,
         "device": torch.cuda.get_device_name(device) if on_gpu else str(device),

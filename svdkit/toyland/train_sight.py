@@ -66,7 +66,8 @@ class SightStage:
         """Pictures as the encoder gets them, the right answers, and where their things are."""
         script = random_script(n, training_dice(number))
         places, facing = at_rest(script, WIDTH / HEIGHT)
-        pictures = paint(script.to(self.device), torch.zeros(n, 1, 1, 1), HEIGHT, WIDTH)[:, 0]
+        still = torch.zeros(n, 1, 1, 1, device=self.device)
+        pictures = paint(script.to(self.device), still, HEIGHT, WIDTH)[:, 0]
         kind = script.thing + 1
         answers = [
             script.sky,
