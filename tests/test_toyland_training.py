@@ -19,6 +19,7 @@ from torch.nn import Conv3d
 
 import svdkit as sk
 from svdkit.toyland import architectures, evaluate, measures, motion_parts, pools, trained
+from svdkit.toyland.export import WEIGHTS
 from svdkit.toyland.judge import train_judge
 from svdkit.toyland.laws import at_rest, progress_of
 from svdkit.toyland.loop import train
@@ -34,6 +35,7 @@ from svdkit.toyland.motion_judge import (
 from svdkit.toyland.optimizers import Optimizer
 from svdkit.toyland.plans import Plan
 from svdkit.toyland.quick import attention_in_parts, temporal_convolutions_in_2d
+from svdkit.toyland.restore import TRAINED, restore
 from svdkit.toyland.scenes import (
     TrainingBatch,
     captions,
@@ -541,6 +543,17 @@ def test_where_it_moves_stresses_the_thing_and_its_way():
     assert counts[moves].min() > 3 * counts.median()
 
 
+def test_a_restored_model_has_the_whole_plan_before_it_and_its_past_on_its_card(tmp_path):
+    restore(tmp_path)  # the models that svdkit brings
+    minutes = int(TRAINED.search((WEIGHTS / "tiny" / "README.md").read_text())[2])
+    learned = trained.read_checkpoint(tmp_path, "svd")
+    assert Plan(minutes=10).done(learned["step"], learned["seconds"]) == 0
+    torch.save(learned | {"seconds": 1200.0}, tmp_path / "svd" / "checkpoint.pt")
+    main(["export", "--out", str(tmp_path), "--to", str(tmp_path / "models")])
+    card = (tmp_path / "models" / "tiny" / "README.md").read_text()
+    assert f"in {minutes + 20} minutes" in card
+
+
 def test_restored_models_are_trained_on_and_exported_as_they_were(tmp_path, weights):
     main(["restore", "--out", str(tmp_path / "runs"), "--to", str(weights)])
     main(["export", "--out", str(tmp_path / "runs"), "--to", str(tmp_path / "again")])
@@ -549,8 +562,11 @@ def test_restored_models_are_trained_on_and_exported_as_they_were(tmp_path, weig
     for path in files:
         old, new = load_file(weights / path), load_file(tmp_path / "again" / path)
         assert all(torch.equal(old[name], new[name]) for name in old | new)
+    assert trained.read_checkpoint(tmp_path / "runs", "vae")["step"] == CROP_STEPS
     main(["sd", "--steps", "2", "--clips", "1", "--resume", "--out", str(tmp_path / "runs")])
-    assert trained.read_checkpoint(tmp_path / "runs", "sd")["step"] == 2
+    learned = trained.read_checkpoint(tmp_path / "runs", "sd")
+    assert learned["step"] == 2
+    assert 0 < learned["seconds"] < 600
     with pytest.raises(FileExistsError, match="choose another --out"):
         main(["restore", "--out", str(tmp_path / "runs"), "--to", str(weights)])
 

@@ -137,6 +137,7 @@ def _write_adapter(folder: Path, learned: dict) -> None:
 def _write_card(
     folder: Path, kind: str, loads: str, networks: list[torch.nn.Module], learned: dict
 ) -> None:
+    seconds = learned["seconds"] + learned.get("earlier_seconds", 0.0)
     card = CARD.format(
         name=folder.name,
         kind=kind,
@@ -145,7 +146,7 @@ def _write_card(
         height=64,
         width=112,
         millions=sum(millions(network) for network in networks),
-        training=f"{learned['step']} steps in {learned['seconds'] / 60:.0f} minutes",
+        training=f"{learned['step']} steps in {seconds / 60:.0f} minutes",
         limits=LIMITS[folder.name],
     )
     (folder / "README.md").write_text(card)

@@ -121,6 +121,7 @@ class Trainer:
         self.optimizer = Optimizer(stage.networks, fused=device.type == "cuda")
         self.average = MovingAverage(stage.networks, plan.average_over)
         self.step, self.spent_before, self.began = 0, 0.0, time.monotonic()
+        self.earlier_seconds = 0.0  # before its weights were restored from a model
         self.now = 0.0  # seconds on the clock that all processes share
         self.smooth: dict[str, float] = {}
 
@@ -136,6 +137,7 @@ class Trainer:
         if "optimizer" in saved:  # a checkpoint restored from a model has none
             self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.spent_before = saved["step"], saved["seconds"]
+        self.earlier_seconds = saved.get("earlier_seconds", 0.0)
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -146,6 +148,7 @@ class Trainer:
         }
         whole = {name: part.state_dict() for name, part in parts.items()}
         whole |= {"step": self.step, "seconds": self.seconds()}
+        whole |= {"earlier_seconds": self.earlier_seconds}
         whole |= {"state": self.stage.state(self.average.networks)}
         write_whole(self.checkpoint, lambda path: torch.save(whole, path))
 

@@ -10,6 +10,7 @@ from diffusers import MotionAdapter, StableDiffusionPipeline, StableVideoDiffusi
 
 from .export import WEIGHTS
 from .loop import write_whole
+from .train_vae import CROP_STEPS
 
 TRAINED = re.compile(r"(\d+) steps in (\d+) minutes")  # what export writes on a card
 
@@ -18,7 +19,8 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
     """Write checkpoints of the stages vae, sd, svd and motion below `out` from the models below
     `weights`; returns their paths. Train on from them with --resume.
 
-    The models hold averaged weights in fp16 and nothing of the optimizer, which begins anew.
+    The models hold averaged weights in fp16 and nothing of the optimizer, which begins anew, and so
+    does the plan: its minutes are those that come on top of the ones that the cards name.
 
     >>> restore(Path("runs"), Path("nowhere"))
     Traceback (most recent call last):
@@ -50,10 +52,10 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
         average = torch.nn.ModuleDict(networks).float().state_dict()
         steps, minutes = TRAINED.search((weights / name / "README.md").read_text()).groups()
         checkpoint = {"networks": average, "average": average, "state": {}}
-        checkpoint |= {"step": int(steps), "seconds": 60.0 * int(minutes)}
-        if stage == "vae":  # its card is the video model's: how long it learned is not known
+        checkpoint |= {"step": int(steps), "seconds": 0.0, "earlier_seconds": 60.0 * int(minutes)}
+        if stage == "vae":  # the card tells of the UNet; on from here, whole frames are learned
+            checkpoint |= {"step": CROP_STEPS, "earlier_seconds": 0.0}
             checkpoint |= {"state": {"latent_std": 1 / video.vae.config.scaling_factor}}
-            checkpoint |= {"step": 0, "seconds": 0.0}
         path = out / stage / "checkpoint.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda part, whole=checkpoint: torch.save(whole, part))

@@ -12,8 +12,8 @@ or all of it with `python -m svdkit.toyland.train all --minutes 25`. The same co
 and on a CPU; how much is trained in these minutes, and so how good the models are, is another
 matter. Several GPUs or cores learn together under torchrun (see together.py).
 
-`restore` writes checkpoints from the models that svdkit brings, to train on from them with
---resume; the minutes that their cards name count as done.
+`restore` writes checkpoints from the models that svdkit brings. Train on from them with --resume;
+--minutes are then those that come on top.
 
 Each stage writes checkpoint.pt, log.jsonl and samples/ below --out, and goes on from there with
 --resume. Where time comes in portions, `all --minutes 25 --sitting 9 --resume` works through its 25
