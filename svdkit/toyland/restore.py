@@ -12,6 +12,7 @@ from .export import WEIGHTS
 from .loop import write_whole
 from .train_vae import CROP_STEPS
 
+STAGES = ("vae", "sd", "svd", "motion")
 TRAINED = re.compile(r"(\d+) steps in (\d+) minutes")  # what export writes on a card
 
 
@@ -33,6 +34,11 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
                 f"{weights / name} is missing; there has to be what export writes: tiny, tiny-sd "
                 "and tiny-animatediff. Leave out the folder to take those that svdkit brings."
             )
+    taken = [path for stage in STAGES if (path := out / stage / "checkpoint.pt").exists()]
+    if taken:
+        raise FileExistsError(
+            f"{taken[0]} exists, and would be lost; choose another --out to train on from models."
+        )
     video = StableVideoDiffusionPipeline.from_pretrained(weights / "tiny")
     image = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd")
     adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
@@ -42,11 +48,6 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
         "svd": ("tiny", {"unet": video.unet, "encoder": video.image_encoder}),
         "motion": ("tiny-animatediff", {"adapter": adapter}),
     }
-    taken = [path for stage in learned if (path := out / stage / "checkpoint.pt").exists()]
-    if taken:
-        raise FileExistsError(
-            f"{taken[0]} exists, and would be lost; choose another --out to train on from models."
-        )
     written = []
     for stage, (name, networks) in learned.items():
         average = torch.nn.ModuleDict(networks).float().state_dict()

@@ -68,7 +68,8 @@ def where_it_moves(frames: torch.Tensor, height: int, width: int) -> torch.Tenso
     """How much an error counts at each place of clips (n, frames, 3, …), 1 on average: a field (n,
     1, 1, height, width) that stresses places by how much they ever change.
 
-    A thing fills a twentieth of the picture, and all that there is to learn of motion is there.
+    Away from the sea a thing and its way fill a tenth of the picture or less, and all that there is
+    to learn of motion is there.
     Picture, fps and bucket tell these places wherever the law does, so the stress changes what is
     learned first, and not what is right.
 
