@@ -46,6 +46,7 @@ from svdkit.toyland.scenes import (
 )
 from svdkit.toyland.scripts import Script
 from svdkit.toyland.staging import paint
+from svdkit.toyland.stress import differing, seen_through_noise, stressed
 from svdkit.toyland.train import main, run
 from svdkit.toyland.train_decoders import DecoderStage
 from svdkit.toyland.train_motion import MotionStage, noisy_times
@@ -56,7 +57,6 @@ from svdkit.toyland.train_svd import (
     VideoStage,
     checked,
     clip_pixels,
-    where_it_moves,
 )
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
 from svdkit.toyland.words import tokenizer
@@ -533,14 +533,29 @@ def test_the_optimizer_moves_every_weight_and_goes_on_as_it_would_have():
     assert all(torch.equal(resumed[name], weight) for name, weight in after.items())
 
 
-def test_where_it_moves_stresses_the_thing_and_its_way():
+def test_an_error_counts_more_where_a_thing_moves():
     drawn = scene(seed=3, caption="a red balloon over green hills by day")
     frames = measures.to_frames(drawn.clip())[None]
-    counts = where_it_moves(frames, 16, 28)[0, 0, 0]
+    counts = stressed(differing(frames, frames[:, :1], (16, 28)))[0, 0, 0]
     assert counts.mean() == pytest.approx(1)
     moves = (frames[0] - frames[0, :1]).abs().amax((0, 1)) > 0.5
     moves = moves.unfold(0, 4, 4).unfold(1, 4, 4).any(-1).any(-1)
     assert counts[moves].min() > 3 * counts.median()
+
+
+def test_an_error_counts_more_where_a_thing_is_drawn_unless_noise_hides_it(runs):
+    stage = ImageStage(2, CPU, runs)
+    latents, _, there = stage.encoded(number=1, n=8)
+    assert latents.shape[2:] == there.shape[3:]
+    things = there.amax((1, 2, 3, 4)) > 0.1
+    assert things.any()
+    clear, dim, dark = (
+        stressed(there, seen_through_noise(torch.full((8,), signal)))[things].amax((1, 2, 3, 4))
+        for signal in (1.0, 0.1, 0.0)
+    )
+    assert (clear > dim).all()
+    assert (dim > 1.1).all()
+    assert (dark == 1).all()
 
 
 def test_a_restored_model_has_the_whole_plan_before_it_and_its_past_on_its_card(tmp_path):

@@ -208,6 +208,16 @@ def scene(
     return Scene(_caption(tuple(rows[0].tolist())), seed, height, width, script)
 
 
+def script_captions(script: Script) -> list[str]:
+    """The caption of each scene of a script.
+
+    >>> script_captions(Script.roll_all([[0, 0, -1, 0]]))
+    ['green hills by day']
+    """
+    rows = torch.stack([script.sky, script.ground, script.thing, script.colour], 1)
+    return [_caption(tuple(row)) for row in rows.tolist()]
+
+
 class TrainingBatch(NamedTuple):
     """Clips to learn from: frames in −1…1, (n, frames, 3, height, width), and the conditions (n,)
     and captions they were made by.
@@ -261,8 +271,7 @@ def training_batch(
     if n_scenes:
         script = random_script(n_scenes, generator).to(device)
         clips.append(paint(script, progress[:n_scenes], height, width))
-        rows = torch.stack([script.sky, script.ground, script.thing, script.colour], 1)
-        named = [_caption(tuple(row)) for row in rows.tolist()]
+        named = script_captions(script)
     if n_photos:
         clips.append(photo_clips(n_photos, progress[n_scenes:], height, width, generator))
     return TrainingBatch(torch.cat(clips) * 2 - 1, bucket, rate, named + [""] * n_photos)

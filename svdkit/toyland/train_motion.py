@@ -26,6 +26,7 @@ from .motion_parts import motion_adapter, motion_pipeline, motion_unet
 from .pools import Pool
 from .scenes import scene, training_batch
 from .sheets import film_strips
+from .stress import differing, seen_through_noise, stressed
 from .train_sd import DROPPED, SAMPLED
 from .trained import trained_image_parts, trained_vaes
 from .words import tokenizer
@@ -88,7 +89,9 @@ class MotionStage:
 
     @torch.no_grad()
     def encoded(self, number: int, n: int) -> tuple[torch.Tensor, ...]:
-        """Clips as latents of unit variance, and what the text encoder makes of their captions."""
+        """Clips as latents of unit variance, what the text encoder makes of their captions, and
+        where they move.
+        """
         batch = training_batch(
             n, number, device=self.device, photos=0.0, motion_bucket_id=MOTION_BUCKET, fps=FPS
         )
@@ -97,12 +100,13 @@ class MotionStage:
             for clips in batch.frames.split(self.clips)
         ]
         latents = torch.cat(latents).float().unflatten(0, (n, -1))
-        return latents, self.read(batch.captions)
+        moves = differing(batch.frames, batch.frames[:, :1], latents.shape[-2:])
+        return latents, self.read(batch.captions), moves
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """How well the UNet tells noise from clip at random times of the diffusion."""
         n, dice = self.clips, torch.Generator().manual_seed(step)
-        latents, said = self.pool.draw(step, n, dice)
+        latents, said, moves = self.pool.draw(step, n, dice)
         if float(torch.rand((), generator=dice)) < SHORTER:
             latents = latents[:, : int(torch.randint(1, NUM_FRAMES, (), generator=dice))]
         dropped = (torch.rand(n, generator=dice) < DROPPED).to(self.device)
@@ -118,7 +122,9 @@ class MotionStage:
             noised.transpose(1, 2), times, said.repeat_interleave(latents.shape[1], 0)
         ).sample
         wanted = self.noising.get_velocity(latents, noise, times)
-        error = (answer.transpose(1, 2).float() - wanted).square().mean((1, 2, 3, 4))
+        signal = self.noising.alphas_cumprod.to(self.device)[times]
+        counts = stressed(moves, seen_through_noise(signal, latents.shape[1]))
+        error = (counts * (answer.transpose(1, 2).float() - wanted).square()).mean((1, 2, 3, 4))
         noisy = times >= 800
         return error.mean(), {
             "loss_noisy": (error.detach() * noisy).sum() / noisy.sum().clamp_min(1)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
-from torch.nn.functional import adaptive_max_pool2d, interpolate
+from torch.nn.functional import interpolate
 
 from .architectures import (
     HEIGHT,
@@ -34,6 +34,7 @@ from .architectures import (
 from .pools import Pool
 from .scenes import TrainingBatch, training_batch
 from .sheets import decibels, film_strips
+from .stress import differing, stressed
 from .trained import part, read_checkpoint, trained_vaes
 
 NOISE_MEAN, NOISE_SPREAD = 0.5, 1.4  # of the logarithm of the noise level σ of most clips
@@ -44,7 +45,6 @@ DROPPED = 0.12  # the share of clips without their picture: guidance needs an un
 SHORTER = 0.15  # the share of steps on fewer than 14 frames
 USES = 4  # how often a clip is learned from, each time with other noise
 PHOTOS = 0.15  # the share of photo-like clips, in which the camera moves and nothing else
-STRESS = 8.0  # how much more an error counts where something moves than where nothing does
 GRID = 2 * SHRINK  # pixels: the VAE and then the UNet halve what they are given
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -62,24 +62,6 @@ def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
         for values in (CLIP_MEAN, CLIP_STD)
     )
     return ((resized + 1) / 2 - mean) / std
-
-
-def where_it_moves(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """How much an error counts at each place of clips (n, frames, 3, …), 1 on average: a field (n,
-    1, 1, height, width) that stresses places by how much they ever change.
-
-    Away from the sea a thing and its way fill a tenth of the picture or less, and all that there is
-    to learn of motion is there.
-    Picture, fps and bucket tell these places wherever the law does, so the stress changes what is
-    learned first, and not what is right.
-
-    >>> still = torch.zeros(1, 14, 3, 64, 112)
-    >>> float(where_it_moves(still, 16, 28).max())
-    1.0
-    """
-    change = (frames - frames[:, :1]).abs().amax((1, 2))
-    counts = 1 + STRESS * adaptive_max_pool2d(change[:, None], (height, width))
-    return (counts / counts.mean((1, 2, 3), keepdim=True))[:, None]
 
 
 def checked(frames: torch.Tensor, n: int) -> torch.Tensor:
@@ -143,7 +125,7 @@ class VideoLesson:
     @torch.no_grad()
     def encoded(self, number: int, n: int) -> tuple[torch.Tensor, ...]:
         """Clips as latents of unit variance, their first frames as pixels, their conditions (fps −
-        1, motion bucket), and where they move.
+        1, motion bucket), and how much an error counts where.
         """
         batch = self.draw(n, number)
         frames = checked(batch.frames, n).to(self.device)
@@ -153,7 +135,10 @@ class VideoLesson:
         ]
         latents = torch.cat(latents).float().unflatten(0, (n, -1)) * self.scale
         conditions = torch.stack([batch.fps - 1, batch.motion_bucket_id], 1).to(self.device)
-        return latents, frames[:, 0], conditions, where_it_moves(frames, *latents.shape[-2:])
+        # Picture, fps and bucket tell where it moves wherever the law does: stressing that changes
+        # what is learned first, and not what is right.
+        counts = stressed(differing(frames, frames[:, :1], latents.shape[-2:]))
+        return latents, frames[:, 0], conditions, counts
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """How well the UNet tells noise from clip at random noise levels."""
