@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import adaptive_max_pool2d
 
 STRESS = 8.0  # how much more an error counts at a place that differs by 1 than where none does
-HIDING = 4.0  # the noise level σ, of latents of unit variance, that half hides a thing
+HIDING = 3.0  # the noise level σ, of latents of unit variance, that half hides a thing
 
 
 def differing(
@@ -43,8 +43,8 @@ def seen_through_noise(signal: torch.Tensor, frames: int = 1) -> torch.Tensor:
     """How far things are seen in noised latents of which the share `signal` is no noise
     (`alphas_cumprod`, (n,)): a field (n, 1, 1, 1, 1). Several frames show more than one.
 
-    >>> seen_through_noise(torch.tensor([0.0, 1.0])).flatten().tolist()
-    [0.0, 1.0]
+    >>> seen_through_noise(torch.tensor([0.0, 0.1, 1.0])).round(decimals=3).flatten().tolist()
+    [0.0, 0.5, 1.0]
     """
-    hidden = (1 - signal) / (frames * HIDING**2)
-    return (signal / (signal + hidden))[:, None, None, None, None]
+    odds = frames * HIDING**2 * signal / (1 - signal).clamp_min(1e-9)
+    return (odds**2 / (1 + odds**2))[:, None, None, None, None]

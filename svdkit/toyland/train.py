@@ -49,7 +49,7 @@ SHARES = {"vae": 0.30, "sight": 0.05, "sd": 0.15, "svd": 0.37, "motion": 0.13}
 # Clips (sight, sd: pictures) in a step.
 CLIPS = {
     "cuda": {"vae": 8, "sight": 512, "sd": 256, "svd": 32, "motion": 32, "decoders": 8},
-    "cpu": {"vae": 1, "sight": 128, "sd": 16, "svd": 4, "motion": 4, "decoders": 1},
+    "cpu": {"vae": 1, "sight": 128, "sd": 32, "svd": 4, "motion": 4, "decoders": 1},
 }
 # How many times the plan's learning rate a stage takes. After 60 steps of 2 clips, twice the rate
 # had taken 19 % off the error at time 600 of 1000, once the rate 9 %. After 200 steps of 128

@@ -96,12 +96,12 @@ class ImageStage:
         script = random_script(n, training_dice(number)).to(self.device)
         still = torch.zeros(n, 1, 1, 1, device=self.device)
         pictures, empty = (
-            paint(what, still, HEIGHT, WIDTH)
+            paint(what, still, HEIGHT, WIDTH) * 2 - 1
             for what in (script, replace(script, thing=torch.full_like(script.thing, -1)))
         )
         latents = [
             self.vae.encode(some).latent_dist.mode() * self.scale
-            for some in (pictures[:, 0] * 2 - 1).split(64)
+            for some in pictures[:, 0].split(64)
         ]
         latents = torch.cat(latents).float()
         there = differing(pictures, empty, latents.shape[-2:])
