@@ -18,7 +18,17 @@ from safetensors.torch import load_file
 from torch.nn import Conv3d
 
 import svdkit as sk
-from svdkit.toyland import architectures, evaluate, measures, motion_parts, pools, trained
+from svdkit.toyland import (
+    architectures,
+    evaluate,
+    judge,
+    measures,
+    motion_judge,
+    motion_parts,
+    pools,
+    trained,
+    trials,
+)
 from svdkit.toyland.export import WEIGHTS
 from svdkit.toyland.judge import train_judge
 from svdkit.toyland.laws import at_rest, progress_of
@@ -531,6 +541,15 @@ def test_the_optimizer_moves_every_weight_and_goes_on_as_it_would_have():
     before, after, resumed = architectures.image_unet().state_dict(), learned(False), learned(True)
     assert all(not torch.equal(before[name], weight) for name, weight in after.items())
     assert all(torch.equal(resumed[name], weight) for name, weight in after.items())
+
+
+def test_models_are_measured_at_their_own_defaults():
+    tiny = sk.MODELS["tiny"].defaults
+    own = (tiny["num_inference_steps"], tiny["max_guidance_scale"])
+    assert own == (trials.STEPS, trials.GUIDANCE)
+    for name, how in (("tiny-sd", judge), ("tiny-animatediff", motion_judge)):
+        row = sk.PROMPT_MODELS[name]
+        assert (row.num_inference_steps, row.guidance_scale) == (how.STEPS, how.GUIDANCE)
 
 
 def test_an_error_counts_more_where_a_thing_moves():

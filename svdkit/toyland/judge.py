@@ -12,12 +12,14 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from .architectures import HEIGHT, WIDTH
 from .grounds import GROUNDS
 from .measures import to_frames
 from .scenes import captions, parse_caption, scene, training_batch
 from .skies import SKIES
 from .things import COLOURS, THINGS
 
+STEPS, GUIDANCE = 20, 3.0  # tiny-sd's own defaults
 QUESTIONS = {
     "sky": len(SKIES),
     "ground": len(GROUNDS),
@@ -121,10 +123,10 @@ def judged_drawings(pipeline: object, number: int, judge: Judge) -> tuple[dict, 
     painted = [to_frames(one.clip(num_frames=1)) for one in scenes]
     drawn = pipeline(
         chosen,
-        64,
-        112,
-        num_inference_steps=20,
-        guidance_scale=3.0,
+        HEIGHT,
+        WIDTH,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
         generator=dice,
         output_type="pt",
     ).images

@@ -23,7 +23,7 @@ from .train_motion import FPS, MOTION_BUCKET
 
 LAWFUL = tuple(name for name in THINGS if name not in ("cloud", "kite"))  # no freedom of direction
 SEEN = (HEIGHT // 2, WIDTH // 2)  # the judge looks at clips at half their size
-STEPS, GUIDANCE = 20, 3.0
+STEPS, GUIDANCE = 20, 3.0  # tiny-animatediff's own defaults
 
 
 def both_ways(
