@@ -125,7 +125,7 @@ PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
                 None,
                 *(64, 112),
                 num_inference_steps=20,
-                guidance_scale=3.0,
+                guidance_scale=5.0,
                 licence=MIT,
                 config="toyland/weights/tiny-sd",
                 demo=TOYLAND_CAPTION,

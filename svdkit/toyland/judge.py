@@ -19,7 +19,7 @@ from .scenes import captions, parse_caption, scene, training_batch
 from .skies import SKIES
 from .things import COLOURS, THINGS
 
-STEPS, GUIDANCE = 20, 3.0  # tiny-sd's own defaults
+STEPS, GUIDANCE = 20, 5.0  # tiny-sd's own defaults
 QUESTIONS = {
     "sky": len(SKIES),
     "ground": len(GROUNDS),
