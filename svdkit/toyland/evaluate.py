@@ -128,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
     option("--models", nargs="+", choices=list(MEASURED), help="default: all there are")
     option("--device", help="default: the best here; time a clip on cpu")
     option("--scenes", type=int, default=40, help="held-out scenes to measure on")
-    option("--judge-steps", type=int, default=600, help="how long the judges learn")
+    # Of the same clips a judge of motion of 400 steps called 35 % lawful, one of 600 steps 15 %.
+    option("--judge-steps", type=int, default=600, help="how long the judges learn; fewer flatter")
     options = parser.parse_args(arguments)
     there = [name for name in MEASURED if (options.weights / name).exists()]
     for name in options.models or ["tiny"]:
