@@ -73,6 +73,9 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argpa
     command.add_argument(
         "--metrics", type=_several(str), default=["motion", "flicker"], metavar="NAME,…"
     )
+    for name, known in (("guidance", GUIDANCE_SHAPES), ("quality", QUALITIES)):
+        told = f"one of {', '.join(known)}, or several"
+        command.add_argument(f"--{name}", type=_several(str), metavar="NAME,…", help=told)
     command.add_argument("--memory", default="auto", help=f"auto, {', '.join(PRESETS)}")
     command.add_argument("--device", help="cuda, cuda:1, mps or cpu; by default the best there is")
     where = command.add_mutually_exclusive_group()

@@ -89,7 +89,7 @@ def sweep_pictures(options: argparse.Namespace) -> int:
     from . import Sweep, grid, sweep
     from .pipelines import load_for
 
-    axes = {name: getattr(options, name) for name in (*LIMITS, "seed")}
+    axes = {name: getattr(options, name) for name in (*LIMITS, "guidance", "quality", "seed")}
     # what is wrong is told now, and not after a download
     cells = grid(**{name: values for name, values in axes.items() if values is not None})
     pictures, metrics = _pictures(options.images), checked_measures(options.metrics)

@@ -84,6 +84,8 @@ class Settings:
         object.__setattr__(self, "guidance", _checked_guidance(self.guidance))
         steps = _checked_quality(self.quality).steps
         if steps:
+            if self.num_inference_steps != Settings.num_inference_steps:
+                _check_steps(self.num_inference_steps, self.quality)
             object.__setattr__(self, "num_inference_steps", steps)
         if self.num_frames and not isinstance(self.guidance, str):
             self.curve()  # which counts its numbers
@@ -110,12 +112,10 @@ class Settings:
                     f"There are: {', '.join(names)}."
                 )
         given = {name: value for name, value in values.items() if value is not None}
-        steps = _checked_quality(given.get("quality", cls.quality)).steps
-        if steps and given.get("num_inference_steps", steps) != steps:
-            raise ValueError(
-                f"num_inference_steps is {quoted(given['num_inference_steps'])}; quality="
-                f"{given['quality']!r} has {steps} steps of its own: leave it out, or take 'exact'."
-            )
+        quality = given.get("quality", cls.quality)
+        steps = _checked_quality(quality).steps
+        if steps:
+            _check_steps(given.setdefault("num_inference_steps", steps), quality)
         return cls(**{**(defaults or {}), **given})
 
     def curve(self) -> list[float] | None:
@@ -191,6 +191,14 @@ def _checked_quality(quality: Any) -> Quality:
             f"{did_you_mean(quality, QUALITIES) if isinstance(quality, str) else ''}"
         )
     return QUALITIES[quality]
+
+
+def _check_steps(steps: Any, quality: str) -> None:
+    if steps != QUALITIES[quality].steps:
+        raise ValueError(
+            f"num_inference_steps is {quoted(steps)}; quality={quality!r} has "
+            f"{QUALITIES[quality].steps} steps of its own: leave it out, or take 'exact'."
+        )
 
 
 def _checked_guidance(guidance: Any) -> str | tuple[float, ...]:

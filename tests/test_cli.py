@@ -248,6 +248,17 @@ def test_a_sweep_runs_goes_on_and_shows_itself(tmp_path, capsys):
     assert all(file.stat().st_mtime_ns == when for file, when in before.items())
 
 
+def test_a_sweep_compares_guidances_and_qualities(tmp_path, capsys):
+    few = ["--num-frames", "3", "--height", "32", "--width", "56", "--seed", "1"]
+    command = ["sweep", str(SAMPLE), "--model", "tiny", "-o", str(tmp_path / "runs"), *few]
+    assert main([*command, "--quality", "exact,draft", "--guidance", "linear,triangle"]) == 0
+    printed = capsys.readouterr().out
+    assert "guidance linear · quality exact" in printed
+    assert "guidance triangle · quality draft" in printed
+    made = [cell.clip.recipe["request"]["settings"] for cell in sk.Sweep.open(tmp_path / "runs")]
+    assert [settings["quality"] for settings in made].count("draft") == 2
+
+
 def test_a_sweep_goes_to_workers(tmp_path, capsys):
     few = ["--num-inference-steps", "1", "--num-frames", "3", "--height", "32", "--width", "56"]
     command = ["sweep", str(SAMPLE), "--model", "tiny", "-o", str(tmp_path / "runs"), *few]
@@ -262,6 +273,8 @@ def test_a_sweep_goes_to_workers(tmp_path, capsys):
     [
         (["--fps", "6,fast"], "'6,fast' is no list"),
         (["--fps", "0"], "fps is 0"),
+        (["--quality", "exact,quick"], "quality is 'quick'; it is one of exact, fast, draft"),
+        (["--quality", "fast", "--num-inference-steps", "2"], "num_inference_steps is 2"),
         (["--metrics", "speed"], "'speed' is no metric"),
         (["--workers", "0"], "--workers is 0"),
         (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "not allowed with"),

@@ -304,6 +304,14 @@ def test_settings_have_the_steps_of_their_quality():
         assert of({"quality": quality}, defaults).num_inference_steps == 10
         assert of({"quality": quality, "num_inference_steps": 10}).num_inference_steps == 10
     assert of({"quality": "exact", "num_inference_steps": 4}).num_inference_steps == 4
+    told = "num_inference_steps is 2; quality='fast' has 10 steps of its own"
+    for ask in (
+        lambda: sk.Settings(quality="fast", num_inference_steps=2),
+        lambda: replace(sk.Settings(quality="fast"), num_inference_steps=2),
+        lambda: replace(sk.Settings(num_inference_steps=2), quality="fast"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            ask()
 
 
 # Wherever settings go
