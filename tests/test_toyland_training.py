@@ -359,7 +359,28 @@ def test_what_the_vae_learns_from_depends_on_the_step_alone():
     through, resumed = VaeStage(1, CPU), VaeStage(1, CPU)
     for step in range(through.ahead + 2):
         seen = through.batch(step)
-    assert torch.equal(seen, resumed.batch(through.ahead + 1))
+    for field, same in zip(seen, resumed.batch(through.ahead + 1), strict=True):
+        assert torch.equal(field, same)
+
+
+def test_to_the_vae_an_error_counts_more_where_a_thing_is():
+    stage = VaeStage(1, CPU)
+    stage.crop_steps = 0
+    clips, counts = stage.batch(0)
+    assert counts.shape == (*clips.shape[:2], 1, *clips.shape[3:])
+    assert torch.allclose(counts.mean((1, 2, 3, 4)), torch.ones(len(clips)), atol=1e-4)
+    assert counts.max() > 4
+
+
+def test_clips_without_their_things_are_otherwise_the_same():
+    for seed in range(3):
+        with_things = training_batch(12, seed, num_frames=3, photos=0.25)
+        bare = training_batch(12, seed, num_frames=3, photos=0.25, things=False)
+        assert bare.captions == with_things.captions
+        for caption, one, other in zip(bare.captions, with_things.frames, bare.frames, strict=True):
+            has_thing = bool(caption) and parse_caption(caption)[2] >= 0
+            differs = ((one - other).abs() > 1e-3).any(1).float().mean()
+            assert 0 < differs < 0.5 if has_thing else differs == 0, caption
 
 
 def test_a_finished_run_is_not_overwritten(runs):
@@ -382,8 +403,9 @@ def test_a_loss_falls_when_one_batch_is_learned_by_heart(runs):
 
 def test_the_vae_sees_crops_first_and_clips_of_every_length_later():
     stage = VaeStage(1, CPU)
-    assert stage.batch(0).shape[-2:] == (32, 32)
-    shapes = {tuple(stage.batch(CROP_STEPS + stage.ahead * chunk).shape[1:]) for chunk in range(6)}
+    assert {field.shape[-2:] for field in stage.batch(0)} == {(32, 32)}
+    chunks = [stage.batch(CROP_STEPS + stage.ahead * chunk)[0] for chunk in range(6)]
+    shapes = {tuple(clips.shape[1:]) for clips in chunks}
     assert (14, 3, 64, 112) in shapes
     assert len({shape[0] for shape in shapes}) >= 3
 

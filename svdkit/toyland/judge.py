@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from .architectures import HEIGHT, WIDTH
 from .grounds import GROUNDS
-from .measures import to_frames
+from .measures import through_the_vae, to_frames
 from .scenes import captions, parse_caption, scene, training_batch
 from .skies import SKIES
 from .things import COLOURS, THINGS
@@ -130,9 +130,11 @@ def judged_drawings(pipeline: object, number: int, judge: Judge) -> tuple[dict, 
         generator=dice,
         output_type="pt",
     ).images
-    drawn = (drawn.float() * 2 - 1).to(device)
+    drawn, painted = (drawn.float() * 2 - 1).to(device), torch.cat(painted).to(device)
     verdicts = {
         "tiny_sd_right": judge.right(drawn, chosen),
-        "judge_right_on_painted_scenes": judge.right(torch.cat(painted).to(device), chosen),
+        "judge_right_on_painted_scenes": judge.right(painted, chosen),
+        # no model that draws in these latents can be expected to do better
+        "judge_right_through_the_vae": judge.right(through_the_vae(pipeline.vae, painted), chosen),
     }
     return verdicts, drawn.cpu()

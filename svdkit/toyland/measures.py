@@ -141,6 +141,18 @@ def flickering(clips: list[torch.Tensor]) -> float:
     return mean([flicker(to_clip(clip)) for clip in clips])
 
 
+@torch.no_grad()
+def through_the_vae(vae: torch.nn.Module, frames: torch.Tensor, **how: int) -> torch.Tensor:
+    """What is left of frames, (frames, 3, height, width) in −1…1, after encoding and decoding.
+
+    >>> from .architectures import image_vae
+    >>> through_the_vae(image_vae(), torch.zeros(2, 3, 16, 16)).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    latents = vae.encode(frames.to(vae.device)).latent_dist.mode()
+    return vae.decode(latents, **how).sample.float().clamp(-1, 1)
+
+
 def mean(values: list) -> float:
     """The mean of numbers or of tensors of one number; of none it is 0.
 

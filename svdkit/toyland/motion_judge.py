@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_l
 
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .laws import progress_of
-from .measures import backwards, flickering, mean, moving, to_frames
+from .measures import backwards, flickering, mean, moving, through_the_vae, to_frames
 from .scenes import SEEDS, captions, parse_caption, scene
 from .scripts import Script
 from .staging import paint
@@ -189,11 +189,16 @@ def judged_clips(
             output_type="pt",
         ).frames[0]
         made.append(frames.float().cpu() * 2 - 1)
-    said = judge(torch.stack(made).to(device), [thing_of(caption) for caption in named])
-    lawful = _by_thing(named, (said > 0).float().tolist())
+    decoded = [through_the_vae(pipeline.vae, frames).cpu() for frames in painted]
+    things = [thing_of(caption) for caption in named]
+    lawful, passed = (
+        _by_thing(named, (judge(torch.stack(clips).to(device), things) > 0).float().tolist())
+        for clips in (made, decoded)
+    )
     figures = {
         "animatediff_law_right": lawful["all"],
         "animatediff_law_right_by_thing": lawful,
+        "law_right_of_painted_clips_through_the_vae": passed["all"],
         "motion_judge_right_on_painted_clips": right_about_painted(judge, max(90, number)),
         "animatediff_motion": moving(made),
         "animatediff_motion_of_painted_clips": moving(painted),

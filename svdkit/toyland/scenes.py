@@ -243,9 +243,11 @@ def training_batch(
     photos: float = 0.25,
     motion_bucket_id: float | None = None,
     fps: float | None = None,
+    things: bool = True,
 ) -> TrainingBatch:
     """`n` random clips for training, the share `photos` of them photo-like with an empty caption;
-    painted on `device`. A `motion_bucket_id` or `fps` that is not given is random in each.
+    painted on `device`. A `motion_bucket_id` or `fps` that is not given is random in each. Without
+    `things`, a seed's scenes are the same but for these.
 
     No scene of `scene(seed)` is ever among them: training has seeds of its own.
 
@@ -270,7 +272,7 @@ def training_batch(
     clips, named = [], []
     if n_scenes:
         script = random_script(n_scenes, generator).to(device)
-        clips.append(paint(script, progress[:n_scenes], height, width))
+        clips.append(paint(script, progress[:n_scenes], height, width, things))
         named = script_captions(script)
     if n_photos:
         clips.append(photo_clips(n_photos, progress[n_scenes:], height, width, generator))

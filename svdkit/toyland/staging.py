@@ -45,9 +45,11 @@ def _casts(script: Script) -> Iterator[tuple[int, Thing | None, torch.Tensor]]:
         yield ground, things[kind - 2] if kind >= 2 else None, scenes.nonzero().flatten()
 
 
-def paint(script: Script, progress: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def paint(
+    script: Script, progress: torch.Tensor, height: int, width: int, things: bool = True
+) -> torch.Tensor:
     """The frames of every scene, (scenes, frames, 3, height, width) in 0–1, at each of the given
-    progresses.
+    progresses; without `things`, the same frames with only the land and the sky in them.
 
     >>> script = Script.roll_all([[0, 0, 0, 0]])
     >>> paint(script, torch.zeros(1, 2, 1, 1), 8, 14).shape
@@ -61,12 +63,12 @@ def paint(script: Script, progress: torch.Tensor, height: int, width: int) -> to
         if part.thing[0] < 0:
             view, pan = camera(part, resting, reached)
         picture = paint_sky(part, view._replace(x=view.x + SKY_PARALLAX * pan))
-        if behind:
+        if behind and things:
             picture = paint_thing(picture, behind, part, view, reached)
         frames[scenes] = paint_ground(picture, GROUNDS[ground], part, view, pan, reached)
     for kind, thing in enumerate(THINGS.values()):
         scenes = (script.thing == kind).nonzero().flatten()
-        if len(scenes) and not thing.behind:
+        if things and len(scenes) and not thing.behind:
             frames[scenes] = paint_thing(
                 frames[scenes], thing, script[scenes], resting, progress[scenes]
             )

@@ -1,7 +1,9 @@
-"""An extra stage, at any time after `vae`: both decoders learn on while the encoder rests.
+"""The last stage, though it may run at any time after `vae`: both decoders learn on while the
+encoder rests.
 
-Latents keep their meaning, so UNets that are trained, or training beside it, fit the better
-decoders as they did the old ones. Stable Video Diffusion got its temporal decoder in this way.
+What a decoder blurs, no model can show that draws in its latents. These keep their meaning, so
+UNets that are trained, or training beside it, fit the better decoders as they did the old ones.
+Stable Video Diffusion got its temporal decoder in this way.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class DecoderStage(VaeStage):
 
     name = "decoders"
     crop_steps = 0  # what is left to learn is finer than crops can teach
+    singles = 0.4
 
     def __init__(self, clips: int, device: torch.device, out: Path) -> None:
         super().__init__(clips, device)

@@ -6,7 +6,6 @@ Its text encoder learns together with the UNet: the captions are few and simple 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -96,8 +95,7 @@ class ImageStage:
         script = random_script(n, training_dice(number)).to(self.device)
         still = torch.zeros(n, 1, 1, 1, device=self.device)
         pictures, empty = (
-            paint(what, still, HEIGHT, WIDTH) * 2 - 1
-            for what in (script, replace(script, thing=torch.full_like(script.thing, -1)))
+            paint(script, still, HEIGHT, WIDTH, things) * 2 - 1 for things in (True, False)
         )
         latents = [
             self.vae.encode(some).latent_dist.mode() * self.scale

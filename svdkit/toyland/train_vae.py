@@ -16,6 +16,7 @@ from .architectures import HEIGHT, NUM_FRAMES, WIDTH, image_vae, share_encoder, 
 from .pools import Pool
 from .scenes import training_batch
 from .sheets import decibels, film_strips
+from .stress import stressed
 
 KL_WEIGHT = 1e-4  # just enough to keep the latents near zero
 PHOTOS = 0.4  # photo-like clips are the harder part, so a VAE sees more of them than a UNet
@@ -39,6 +40,7 @@ class VaeStage:
 
     name = "vae"
     crop_steps = CROP_STEPS
+    singles = 0.2  # the share of steps with single pictures instead of clips
 
     def __init__(self, clips: int, device: torch.device, out: Path | None = None) -> None:
         self.clips, self.device = clips, device
@@ -50,9 +52,10 @@ class VaeStage:
         self.ahead = 16 if device.type == "cuda" else 4  # steps
         self.painted = Pool(self.paint, every=self.ahead, depth=1)
 
-    def paint(self, number: int) -> tuple[torch.Tensor]:
+    def paint(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The clips of some steps: first crops of many scenes; then whole frames, most of them in
         clips of 14, some in shorter ones, which keep the decoder general, some of another shape.
+        And how much an error counts at each of their pixels.
         """
         dice = torch.Generator().manual_seed(number)
         kind, length, other, shape = torch.rand(4, generator=dice).tolist()
@@ -60,54 +63,67 @@ class VaeStage:
         frames, (height, width) = NUM_FRAMES, (HEIGHT, WIDTH)
         if cropped:
             frames = 2
-        elif kind < 0.5:
-            frames = 1 if kind < 0.2 else 1 + int(length * NUM_FRAMES)
+        elif kind < self.singles + 0.3:
+            frames = 1 if kind < self.singles else 1 + int(length * NUM_FRAMES)
         if other < 0.15 and not cropped:
             height, width = OTHER_SIZES[int(shape * len(OTHER_SIZES))]
         clips = 16 * self.clips if cropped else max(1, self.clips * NUM_FRAMES // frames)
-        painted = training_batch(
-            clips * self.ahead,
-            number,
-            device=self.device,
-            num_frames=frames,
-            height=height,
-            width=width,
-            photos=PHOTOS,
-        ).frames
+        painted, bare = (
+            training_batch(
+                clips * self.ahead,
+                number,
+                device=self.device,
+                num_frames=frames,
+                height=height,
+                width=width,
+                photos=PHOTOS,
+                things=things,
+            ).frames
+            for things in (True, False)
+        )
+        counts = stressed((painted - bare).abs().amax(2, keepdim=True))
         if cropped:
             top, left = int(length * (HEIGHT - CROP + 1)), int(shape * (WIDTH - CROP + 1))
-            painted = painted[..., top : top + CROP, left : left + CROP]
-        return (painted.unflatten(0, (clips, self.ahead)).transpose(0, 1).contiguous(),)
+            window = (..., slice(top, top + CROP), slice(left, left + CROP))
+            painted, counts = painted[window], counts[window]
+        return tuple(
+            field.unflatten(0, (clips, self.ahead)).transpose(0, 1).contiguous()
+            for field in (painted, counts)
+        )
 
-    def batch(self, step: int) -> torch.Tensor:
-        """The clips of a step, (clips, frames, 3, height, width) in −1…1.
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clips of a step, (clips, frames, 3, height, width) in −1…1, and how much an error
+        counts at their pixels.
 
-        >>> VaeStage(clips=1, device=torch.device("cpu")).batch(step=0).shape
-        torch.Size([16, 2, 3, 32, 32])
+        >>> clips, counts = VaeStage(clips=1, device=torch.device("cpu")).batch(step=0)
+        >>> clips.shape, counts.shape
+        (torch.Size([16, 2, 3, 32, 32]), torch.Size([16, 2, 1, 32, 32]))
         """
-        return self.painted.newest(step)[0][step % self.ahead]
+        painted, counts = self.painted.newest(step)
+        return painted[step % self.ahead], counts[step % self.ahead]
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Reconstruction of clips by one decoder and of single frames by the other, and a little of
-        the KL divergence.
+        """Reconstruction of clips by one decoder and of some of their frames, or of single
+        pictures, by the other, and a little of the KL divergence.
 
         >>> stage = VaeStage(clips=1, device=torch.device("cpu"))
         >>> float(stage.loss(0)[0].detach()) > 0
         True
         """
         video, image = self.networks["video"], self.networks["image"]
-        clips = self.batch(step)
-        frames = clips.flatten(0, 1)
+        clips, counts = self.batch(step)
+        frames, counts = clips.flatten(0, 1), counts.flatten(0, 1)
         posterior = video.encode(frames).latent_dist
         latents = posterior.sample(torch.Generator(self.device).manual_seed(step))
         played = video.decode(latents, num_frames=clips.shape[1]).sample
-        some = torch.randperm(len(frames), generator=torch.Generator().manual_seed(step))[
-            : max(1, len(frames) // 4)
-        ]
+        # the frames of a clip are much alike; single pictures are not
+        number = len(frames) if clips.shape[1] == 1 else max(1, len(frames) // 4)
+        some = torch.randperm(len(frames), generator=torch.Generator().manual_seed(step))[:number]
         some = some.to(frames.device)
         drawn = image.decode(latents[some]).sample
         kl = posterior.kl().float().mean() / latents[0].numel()
-        loss = _distance(played, frames) + 0.25 * _distance(drawn, frames[some]) + KL_WEIGHT * kl
+        loss = _distance(played, frames, counts) + KL_WEIGHT * kl
+        loss = loss + number / len(frames) * _distance(drawn, frames[some], counts[some])
         figures = {
             "psnr": decibels(played, frames),
             "psnr_image": decibels(drawn, frames[some]),
@@ -145,8 +161,9 @@ class VaeStage:
         return {"latent_std": float(networks["video"].encode(frames).latent_dist.mode().std())}
 
 
-def _distance(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _distance(made: torch.Tensor, wanted: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Squared and absolute error, and the error of the slopes, which keeps edges sharp."""
     error = made.float() - wanted
-    slopes = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-    return error.square().mean() + 0.5 * error.abs().mean() + 0.5 * slopes
+    slopes = (counts[..., 1:] * error.diff(dim=-1).abs()).mean()
+    slopes = slopes + (counts[..., 1:, :] * error.diff(dim=-2).abs()).mean()
+    return (counts * error.square()).mean() + 0.5 * (counts * error.abs()).mean() + 0.5 * slopes
