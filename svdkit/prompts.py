@@ -129,7 +129,7 @@ PROMPT_MODELS: Mapping[str, PromptModel] = MappingProxyType(
                 licence=MIT,
                 config="toyland/weights/tiny-sd",
                 demo=TOYLAND_CAPTION,
-                notes="For any CPU; knows Toyland's captions: grounds well, things roughly.",
+                notes="For any CPU; knows Toyland's captions: grounds well, things softly.",
             ),
             PromptModel(
                 "sd-1.5",

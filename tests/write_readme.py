@@ -33,8 +33,8 @@ ABOUT_MODELS = {
     "tiny-sd": "draws; comes with svdkit, for any CPU; knows the captions of Toyland and nothing "
     "else",
     "tiny-animatediff": "14 frames; comes with svdkit; a motion adapter for `tiny-sd`, trained for "
-    "an hour and a half: backgrounds hold still, things tremble or change their shape more than "
-    "they move as they should",
+    "an hour and a half: backgrounds hold still, things keep their colours, and sway or change "
+    "their shape more than they move as they should",
 }
 ABOUT_QUALITIES = {
     "exact": "the clip that the settings mean; here of 25 steps",
