@@ -102,6 +102,9 @@ class Dials:
     def set(self, values: Mapping[str, Any]) -> None:
         """Turn the dials to settings, also beyond the usual range; others stay where they are."""
         self._telling = False
+        quality = QUALITIES.get(values.get("quality"))
+        if quality and quality.steps:  # its own, and none of the slider's
+            values = {name: values[name] for name in values if name != "num_inference_steps"}
         try:
             for dial, slider in self._sliders.items():
                 ends = slider.value if len(dial.names) > 1 else (slider.value,)

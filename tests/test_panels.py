@@ -281,6 +281,13 @@ def test_a_quality_with_steps_of_its_own_locks_the_steps(panel):
     assert clip.recipe["request"]["settings"]["num_inference_steps"] == 10
 
 
+def test_the_steps_of_a_quality_are_forgotten_with_it(panel):
+    panel.set(num_inference_steps=12)
+    panel.set(quality="fast", num_inference_steps=10)
+    panel.set(quality="exact")
+    assert panel.settings["num_inference_steps"] == 12
+
+
 def test_dials_are_turned_from_code_as_animate_takes_them(panel):
     panel.set(motion_bucket_id=180, max_guidance_scale=4, seed=12)
     assert called(panel, "motion").value == 180

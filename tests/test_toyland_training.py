@@ -68,10 +68,11 @@ from svdkit.toyland.train_svd import (
     checked,
     clip_pixels,
 )
-from svdkit.toyland.train_vae import CROP_STEPS, VaeStage
+from svdkit.toyland.train_vae import CROP_STEPS, VaeStage, distance
 from svdkit.toyland.words import tokenizer
 
 CPU = torch.device("cpu")
+AGAIN = {"device": CPU, "resume": True}
 
 # diffusers' scheduler calls np.array on a tensor in a way that numpy 2 will one day refuse.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -79,7 +80,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder in which all five stages were trained for a step."""
+    """A folder in which five of the six stages were trained for a step."""
     out = tmp_path_factory.mktemp("runs")
     train(VaeStage(1, CPU), Plan(steps=1), out, device=CPU)
     train(SightStage(8, CPU), Plan(steps=1), out, device=CPU)
@@ -131,6 +132,30 @@ def test_decoders_learn_on_while_latents_keep_their_meaning(runs, tmp_path):
     learned = [name for name, old in before.state_dict().items() if not torch.equal(old, new[name])]
     assert learned
     assert all(name.startswith("decoder.") for name in learned)
+    train(DecoderStage(1, CPU, tmp_path), Plan(steps=2, draw_every=None), tmp_path, **AGAIN)
+    assert trained.read_checkpoint(tmp_path, "decoders")["step"] == 2
+    with pytest.raises(ValueError, match="has learned on from it, and its encoder"):
+        main(["vae", "--steps", "2", "--resume", "--out", str(tmp_path)])
+
+
+def test_no_decoders_of_another_vae_get_into_restored_models(weights, tmp_path):
+    (tmp_path / "decoders").mkdir()
+    (tmp_path / "decoders" / "checkpoint.pt").touch()
+    with pytest.raises(FileExistsError, match="exists, and would be lost"):
+        restore(tmp_path, weights)
+
+
+def test_an_edge_counts_on_both_sides_of_a_thing():
+    wanted, counts = torch.zeros(1, 3, 8, 8), torch.full((1, 1, 8, 8), 0.5)
+    counts[..., 3:5, 3:5] = 5.0
+
+    def lost(row, column):
+        made = wanted.clone()
+        made[..., row, column] = 1
+        return float(distance(made, wanted, counts))
+
+    assert lost(3, 2) == lost(2, 3) == lost(3, 5) == lost(5, 3)
+    assert lost(3, 3) > lost(3, 2) > lost(1, 1)
 
 
 def test_a_thing_at_rest_is_painted_where_it_is_said_to_be():
@@ -370,6 +395,10 @@ def test_to_the_vae_an_error_counts_more_where_a_thing_is():
     assert counts.shape == (*clips.shape[:2], 1, *clips.shape[3:])
     assert torch.allclose(counts.mean((1, 2, 3, 4)), torch.ones(len(clips)), atol=1e-4)
     assert counts.max() > 4
+    crops = VaeStage(1, CPU)
+    counts = [crops.batch(crops.ahead * chunk)[1] for chunk in range(4)]
+    assert {field.shape[-2:] for field in counts} == {(32, 32)}
+    assert max(field.max() for field in counts) > 4  # in some of them there is a thing
 
 
 def test_clips_without_their_things_are_otherwise_the_same():

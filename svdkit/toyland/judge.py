@@ -134,7 +134,7 @@ def judged_drawings(pipeline: object, number: int, judge: Judge) -> tuple[dict, 
     verdicts = {
         "tiny_sd_right": judge.right(drawn, chosen),
         "judge_right_on_painted_scenes": judge.right(painted, chosen),
-        # no model that draws in these latents can be expected to do better
+        # what is blurred there is blurred in drawings too, of things as small and as intricate
         "judge_right_through_the_vae": judge.right(through_the_vae(pipeline.vae, painted), chosen),
     }
     return verdicts, drawn.cpu()

@@ -34,7 +34,8 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
                 f"{weights / name} is missing; there has to be what export writes: tiny, tiny-sd "
                 "and tiny-animatediff. Leave out the folder to take those that svdkit brings."
             )
-    taken = [path for stage in STAGES if (path := out / stage / "checkpoint.pt").exists()]
+    stages = (*STAGES, "decoders")
+    taken = [path for stage in stages if (path := out / stage / "checkpoint.pt").exists()]
     if taken:
         raise FileExistsError(
             f"{taken[0]} exists, and would be lost; choose another --out to train on from models."

@@ -39,6 +39,7 @@ from .train_sd import ImageStage
 from .train_sight import SightStage
 from .train_svd import VideoStage
 from .train_vae import VaeStage
+from .trained import is_refined
 
 STAGES = {
     stage.name: stage
@@ -69,6 +70,11 @@ def run(stage: str, out: Path, plan: Plan, clips: int | None = None, resume: boo
     if stage not in STAGES:
         raise ValueError(
             f"stage is {stage!r}; there are {', '.join(STAGES)}. Train them in this order."
+        )
+    if stage == "vae" and is_refined(out):
+        raise ValueError(
+            f"stage is 'vae', but {Path(out) / 'decoders'} has learned on from it, and its encoder "
+            "has to stay as it is. Train decoders on instead, or choose another --out."
         )
     device, precision = device_and_precision()
     clips = clips or CLIPS.get(device.type, CLIPS["cpu"])[stage]
@@ -127,6 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
             "neither --minutes nor --steps is given: how long shall it train? Try --minutes 30."
         )
     for stage in SHARES if options.stage == "all" else [options.stage]:
+        if stage == "vae" and options.stage == "all" and is_refined(options.out):
+            continue  # an earlier sitting came as far as its decoders
         share = SHARES[stage] if options.stage == "all" else 1.0
         left = None
         if options.sitting is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from .train_vae import VaeStage
-from .trained import read_checkpoint, trained_vaes
+from .trained import trained_vaes
 
 
 class DecoderStage(VaeStage):
@@ -34,7 +34,7 @@ class DecoderStage(VaeStage):
         for network in (video.decoder, image.decoder):
             network.train().requires_grad_(True)
         self.networks = torch.nn.ModuleDict({"video": video, "image": image}).to(device)
-        self.known = read_checkpoint(out, "vae")["state"]
+        self.known = {"latent_std": 1 / video.config.scaling_factor}
 
     def state(self, networks: torch.nn.ModuleDict) -> dict:
         """The spread of the latents, as stage `vae` found it."""

@@ -40,7 +40,7 @@ class VaeStage:
 
     name = "vae"
     crop_steps = CROP_STEPS
-    singles = 0.2  # the share of steps with single pictures instead of clips
+    singles = 0.2  # the share of chunks with single pictures instead of clips
 
     def __init__(self, clips: int, device: torch.device, out: Path | None = None) -> None:
         self.clips, self.device = clips, device
@@ -53,9 +53,9 @@ class VaeStage:
         self.painted = Pool(self.paint, every=self.ahead, depth=1)
 
     def paint(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The clips of some steps: first crops of many scenes; then whole frames, most of them in
-        clips of 14, some in shorter ones, which keep the decoder general, some of another shape.
-        And how much an error counts at each of their pixels.
+        """The clips of some steps, and how much an error counts at each of their pixels: first
+        crops of many scenes; then whole frames, in clips of 14, in shorter ones, which keep the
+        decoder general, and alone, some of another shape.
         """
         dice = torch.Generator().manual_seed(number)
         kind, length, other, shape = torch.rand(4, generator=dice).tolist()
@@ -122,8 +122,8 @@ class VaeStage:
         some = some.to(frames.device)
         drawn = image.decode(latents[some]).sample
         kl = posterior.kl().float().mean() / latents[0].numel()
-        loss = _distance(played, frames, counts) + KL_WEIGHT * kl
-        loss = loss + number / len(frames) * _distance(drawn, frames[some], counts[some])
+        loss = distance(played, frames, counts) + KL_WEIGHT * kl
+        loss = loss + number / len(frames) * distance(drawn, frames[some], counts[some])
         figures = {
             "psnr": decibels(played, frames),
             "psnr_image": decibels(drawn, frames[some]),
@@ -161,9 +161,18 @@ class VaeStage:
         return {"latent_std": float(networks["video"].encode(frames).latent_dist.mode().std())}
 
 
-def _distance(made: torch.Tensor, wanted: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Squared and absolute error, and the error of the slopes, which keeps edges sharp."""
+def distance(made: torch.Tensor, wanted: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Squared and absolute error, and the error of the slopes, which keeps edges sharp.
+
+    >>> still = torch.zeros(1, 3, 4, 4)
+    >>> float(distance(still, still, torch.ones(1, 1, 4, 4)))
+    0.0
+    """
     error = made.float() - wanted
-    slopes = (counts[..., 1:] * error.diff(dim=-1).abs()).mean()
-    slopes = slopes + (counts[..., 1:, :] * error.diff(dim=-2).abs()).mean()
-    return (counts * error.square()).mean() + 0.5 * (counts * error.abs()).mean() + 0.5 * slopes
+    loss = (counts * error.square()).mean() + 0.5 * (counts * error.abs()).mean()
+    for along in (-1, -2):
+        size = counts.shape[along] - 1
+        before, after = counts.narrow(along, 0, size), counts.narrow(along, 1, size)
+        slopes = torch.maximum(before, after) * error.diff(dim=along).abs()
+        loss = loss + 0.5 * slopes.mean()
+    return loss

@@ -39,6 +39,15 @@ def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]
     }
 
 
+def is_refined(out: Path) -> bool:
+    """Whether decoders have learned on below `out`, from which on the encoder has to rest.
+
+    >>> is_refined(Path("nowhere"))
+    False
+    """
+    return (Path(out) / "decoders" / "checkpoint.pt").exists()
+
+
 def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL]:
     """The video VAE and the image VAE as stage `vae`, or after it `decoders`, left them, scaled so
     that latents have unit variance, and frozen.
@@ -52,8 +61,7 @@ def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL
     >>> trained_vaes(out)[0].config.scaling_factor
     0.5
     """
-    refined = (Path(out) / "decoders" / "checkpoint.pt").exists()
-    saved = read_checkpoint(out, "decoders" if refined else "vae")
+    saved = read_checkpoint(out, "decoders" if is_refined(out) else "vae")
     video, image = video_vae(), image_vae()
     share_encoder(image, video)
     video.load_state_dict(part(saved["average"], "video"))
