@@ -95,7 +95,7 @@ def request_for(
     2
     """
     last, first = len(clip) - 1, clip.frames[0]
-    # where 3 frames or more faded, joins of tiny jumped up to 1.5 mean steps, and 1.8 with fewer
+    # where fewer than 3 frames faded, joins of tiny jumped distinctly more
     candidates = range(last - overlap, last - (overlap + 1) // 2 + 1)
     start = max(candidates, key=lambda n: sharpness(toned(clip.frames[n], first)))
     before = sum(step.get("request", {}).get("verb") == "extend" for step in steps_of(clip.recipe))

@@ -1,5 +1,6 @@
 """Toyland's training: each stage learns, pauses and goes on, and its models load like others."""
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -67,6 +68,7 @@ from svdkit.toyland.train_svd import (
     VideoStage,
     checked,
     clip_pixels,
+    denoised,
 )
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage, distance
 from svdkit.toyland.words import tokenizer
@@ -797,6 +799,27 @@ def test_the_evaluation_judges_clips_of_an_adapter(animatediff):
     assert set(figures["animatediff_law_right_by_thing"]) == {"all", "balloon", "ball"}
     assert figures["animatediff_motion_of_painted_clips"] > 0.3
     assert [row.shape for row in rows] == [(14, 3, 64, 112)] * 4
+
+
+def test_training_sees_a_clip_in_noise_as_the_sampler_does(tiny):
+    scheduler = copy.deepcopy(tiny.scheduler)
+    scheduler.set_timesteps(10)
+    time, sigma = scheduler.timesteps[6], scheduler.sigmas[6]
+    dice = torch.Generator().manual_seed(0)
+    noised = sigma * torch.randn(1, 2, 4, 16, 28, generator=dice)
+    beside, told = torch.zeros_like(noised), (torch.zeros(1, 1, 64), torch.zeros(1, 3))
+    scaled = scheduler.scale_model_input(noised, time)
+    with torch.no_grad():
+        answer = tiny.unet(torch.cat([scaled, beside], 2), time, *told).sample
+        found = denoised(tiny.unet, noised, sigma[None], beside, *told)
+    sampled = scheduler.step(answer, time, noised).pred_original_sample
+    assert torch.allclose(found, sampled, atol=1e-4)
+
+
+def test_the_less_noise_the_better_a_moving_thing_is_seen(tiny):
+    drawn = scene(seed=3, caption="a red balloon over green hills by day")
+    errors = trials.error_by_noise(tiny, measures.to_frames(drawn.clip()))
+    assert 0 < errors[1.0] < errors[5.0] < min(errors[30.0], errors[700.0])
 
 
 def test_the_evaluation_of_one_model_writes_its_figures_beside_their_targets(weights, tmp_path):
