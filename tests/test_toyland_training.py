@@ -31,6 +31,7 @@ from svdkit.toyland import (
     trials,
 )
 from svdkit.toyland.export import WEIGHTS
+from svdkit.toyland.forecast import foreseen
 from svdkit.toyland.judge import train_judge
 from svdkit.toyland.laws import at_rest, progress_of
 from svdkit.toyland.loop import train
@@ -122,6 +123,43 @@ def test_a_run_leaves_a_log_and_samples(runs):
     assert log[-1]["step"] == 1
     assert 0 < log[-1]["sheet_psnr_scenes"] < 30
     assert (runs / "vae" / "samples" / "step-000001.png").exists()
+
+
+def falling(steps, scatter):
+    dice = np.random.default_rng(1)
+    losses = 4 * steps**-0.3 * np.exp(scatter * dice.standard_normal(len(steps)))
+    kinds = zip(steps.tolist(), losses.tolist(), strict=True)
+    return [{"step": step, "rate": 1e-3, "loss": loss} for step, loss in kinds]
+
+
+def test_a_log_tells_what_more_training_would_bring():
+    steps = np.arange(100, 4000, 25)
+    later = foreseen(falling(steps, scatter=0.1))
+    assert later["loss_at_2_times_the_steps"] == pytest.approx(4 * 7950**-0.3, rel=0.1)
+    assert later["loss_at_10_times_the_steps"] == pytest.approx(4 * 39750**-0.3, rel=0.1)
+    cooled = [*falling(steps, scatter=0.1), {"step": 5000, "rate": 1e-5, "loss": 1e-3}]
+    assert foreseen(cooled) == later  # there the loss follows the rate
+
+
+def test_a_log_that_does_not_tell_foresees_nothing():
+    assert foreseen([]) == {}
+    assert foreseen([{"step": 9, "sheet_error": 0.1}]) == {}
+    assert foreseen(falling(np.arange(100, 400, 25), scatter=0.0)) == {}  # too short
+    assert foreseen(falling(np.arange(9000, 10000, 25), scatter=0.5)) == {}  # too scattered
+
+
+def test_a_run_ends_with_what_more_of_it_would_bring(tmp_path):
+    log = tmp_path / "lesson" / "log.jsonl"
+    log.parent.mkdir()
+    lines = falling(np.arange(100, 4000, 25), scatter=0.0)
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pipeline = sk.load("tiny", device="cpu", arithmetic="stock", dtype="float32")
+    told = []
+    lesson = VideoLesson(pipeline, small_clips, clips=1)
+    train(lesson, Plan(steps=1, draw_every=None), tmp_path, device=CPU, tell=told.append)
+    assert json.loads(log.read_text().splitlines()[-1]) == told[-1]
+    assert told[-1]["loss_at_2_times_the_steps"] < told[-1]["loss_by_now"]
+    sk.unload()
 
 
 def test_decoders_learn_on_while_latents_keep_their_meaning(runs, tmp_path):

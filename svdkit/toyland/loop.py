@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from . import together
+from .forecast import foreseen
 from .optimizers import Optimizer
 from .plans import Plan
 from .quick import quick
@@ -101,7 +102,7 @@ class Trainer:
     """One stage in training: what a run has to remember, and what it does again and again.
 
     >>> sorted(name for name in vars(Trainer) if not name.startswith("_"))
-    ['draw', 'learn', 'log', 'resume', 'run', 'save', 'seconds']
+    ['draw', 'forecast', 'learn', 'log', 'resume', 'run', 'save', 'seconds']
     """
 
     def __init__(
@@ -159,6 +160,14 @@ class Trainer:
         self.tell(line)
         with open(self.folder / "log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
+
+    def forecast(self) -> None:
+        """Log what more training would bring, where the run so far tells."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []  # a short run has none
+        later = foreseen([json.loads(line) for line in lines])
+        if later:
+            self.log(**later)
 
     def draw(self) -> None:
         """Draw a sample sheet with the averaged weights."""
@@ -224,7 +233,8 @@ def train(
     tell: Callable[[dict], None] = print_line,
 ) -> float:
     """Train a stage into the folder `out`/<stage>: checkpoint.pt, log.jsonl and samples/; returns
-    the share of the plan that is done by now, 1 at its end. `tell` is given what log.jsonl gets.
+    the share of the plan that is done by now, 1 at its end. `tell` is given what log.jsonl gets,
+    whose last line says what loss to expect of more training, if the run tells.
 
     >>> train.__kwdefaults__["resume"]
     False
@@ -244,6 +254,8 @@ def train(
     finally:  # also when interrupted: nothing learned is lost
         if trainer.step > first_step and together.rank() == 0:
             trainer.save()
-    if plan.draw_every and trainer.step > first_step and together.rank() == 0:
-        trainer.draw()
+    if trainer.step > first_step and together.rank() == 0:
+        if plan.draw_every:
+            trainer.draw()
+        trainer.forecast()
     return plan.done(trainer.step, trainer.seconds())

@@ -155,7 +155,7 @@ def right_about_painted(
         hits.append([float(said[0] > 0), *(said[1:] <= 0).float().tolist()])
     ways = ("forwards", "backwards", "jumbled", "still")
     return {
-        way: _by_thing(named, list(of))
+        way: by_thing(named, list(of))
         for way, of in zip(ways, zip(*hits, strict=True), strict=True)
     }
 
@@ -192,7 +192,7 @@ def judged_clips(
     decoded = [through_the_vae(pipeline.vae, frames).cpu() for frames in painted]
     things = [thing_of(caption) for caption in named]
     lawful, passed = (
-        _by_thing(named, (judge(torch.stack(clips).to(device), things) > 0).float().tolist())
+        by_thing(named, (judge(torch.stack(clips).to(device), things) > 0).float().tolist())
         for clips in (made, decoded)
     )
     figures = {
@@ -208,7 +208,12 @@ def judged_clips(
     return figures, [row for pair in zip(painted, made, strict=True) for row in pair]
 
 
-def _by_thing(named: list[str], hits: list[float]) -> dict[str, float]:
+def by_thing(named: list[str], hits: list[float]) -> dict[str, float]:
+    """The mean of the hits for these captions: of all, and of each thing they name.
+
+    >>> by_thing(["the moon over the sea at night", "a cloud over the sea by day"], [1.0, 0.0])
+    {'all': 0.5, 'moon': 1.0, 'cloud': 0.0}
+    """
     things = [thing_of(caption) for caption in named]
     shares = {"all": mean(hits)}
     for name in dict.fromkeys(things):

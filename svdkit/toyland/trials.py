@@ -23,7 +23,7 @@ from .measures import (
     to_frames,
     undue_drift,
 )
-from .motion_judge import LAWFUL, thing_of
+from .motion_judge import LAWFUL, by_thing, thing_of
 from .scenes import scene
 from .sheets import decibels
 from .stress import differing
@@ -146,13 +146,14 @@ def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
         [(make(i, seed=1) - make(i, seed=2)).abs().mean() for i in few]
     )
 
-    obeys, errors, lost, frozen, panned, guessed = [], [], [], [], [], []
+    lawful, obeys, errors, lost, frozen, panned, guessed = [], [], [], [], [], [], []
     for drawn, truth, made, through in zip(scenes, truths, clips, passed, strict=True):
         if thing_of(drawn.caption) not in LAWFUL:
             continue
         wrong = backwards(drawn, 127.0, 7.0)
         matters = (truth - wrong).abs() > 0.1
         forth, back = ((made - other)[matters].square().mean() for other in (truth, wrong))
+        lawful.append(drawn.caption)
         obeys.append(float(forth < back))
         errors.append((made - truth).square().mean())
         lost.append((through - truth).square().mean())
@@ -160,6 +161,7 @@ def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
         panned.append(best_pan_error(truth))
         guessed.append(error_by_noise(make.pipeline, truth))
     figures["share_that_obeys_its_law"] = mean(obeys)
+    figures["share_that_obeys_its_law_by_thing"] = by_thing(lawful, obeys)
     figures["error_over_frozen"] = mean(errors) / mean(frozen)
     figures["error_over_best_pan"] = mean(errors) / mean(panned)
     figures["error_of_the_vae_over_best_pan"] = mean(lost) / mean(panned)
