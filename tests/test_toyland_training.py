@@ -541,7 +541,7 @@ def test_the_exported_adapter_makes_a_clip_of_its_own_length(animatediff):
 
 
 def test_no_adapter_is_exported_where_none_was_trained(runs, tmp_path):
-    for stage in ("vae", "sd", "svd"):
+    for stage in ("vae", "sight", "sd", "svd"):
         shutil.copytree(runs / stage, tmp_path / "runs" / stage)
     main(["export", "--out", str(tmp_path / "runs"), "--to", str(tmp_path / "weights")])
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == ["tiny", "tiny-sd"]
@@ -573,10 +573,20 @@ def test_the_video_model_begins_from_the_image_model():
     assert (video.conv_in.weight[:, 4:] == 0).all()
 
 
-def test_the_video_stage_begins_with_the_encoder_that_learned_to_see(runs):
+def test_the_video_model_learns_beside_the_encoder_that_learned_to_see(runs, weights, tmp_path):
+    for stage in ("vae", "sight"):
+        shutil.copytree(runs / stage, tmp_path / stage)
     sees = trained.part(trained.read_checkpoint(runs, "sight")["average"], "encoder")
-    begun = VideoStage(1, CPU, runs).networks["encoder"].state_dict()
-    assert all(torch.equal(begun[name], weight) for name, weight in sees.items())
+    stage = VideoStage(1, CPU, tmp_path)
+    train(stage, Plan(steps=1, draw_every=None), tmp_path, device=CPU)
+    learned = stage.taught(tmp_path).image_encoder.state_dict()
+    assert all(torch.equal(learned[name], weight) for name, weight in sees.items())
+    exported = StableVideoDiffusionPipeline.from_pretrained(weights / "tiny").image_encoder
+    exported = exported.state_dict()
+    assert all(torch.allclose(exported[n], weight, atol=1e-3) for n, weight in sees.items())
+    shutil.rmtree(tmp_path / "sight")
+    with pytest.raises(FileNotFoundError, match=r"sight/checkpoint\.pt is missing; train it first"):
+        VideoStage(1, CPU, tmp_path)
 
 
 def test_temporal_convolutions_in_2d_are_exact_forward_and_backward():

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from .architectures import image_encoder, image_pipeline, millions, video_pipeline, video_unet
+from .architectures import image_pipeline, millions, video_pipeline, video_unet
 from .motion_parts import motion_adapter
 from .scenes import training_batch
 from .train_motion import FPS, MOTION_BUCKET
-from .trained import part, read_checkpoint, trained_image_parts, trained_vaes
+from .trained import part, read_checkpoint, trained_eye, trained_image_parts, trained_vaes
 from .words import tokenizer, write_vocabulary
 
 # What a wheel can carry without being noticed: `tiny` and `tiny-sd` together, and the adapter.
@@ -80,11 +80,10 @@ def export(out: Path, to: Path = WEIGHTS) -> float:
     video_vae, image_vae = trained_vaes(out)
     preview = preview_matrix(video_vae)
     learned = read_checkpoint(out, "svd")
-    unet, encoder = video_unet(), image_encoder()
+    unet = video_unet()
     unet.load_state_dict(part(learned["average"], "unet"))
-    encoder.load_state_dict(part(learned["average"], "encoder"))
     _write(
-        video_pipeline(video_vae, unet, encoder),
+        video_pipeline(video_vae, unet, trained_eye(out)),
         to / "tiny",
         "Stable Video Diffusion",
         learned,

@@ -10,18 +10,20 @@ from diffusers import MotionAdapter, StableDiffusionPipeline, StableVideoDiffusi
 
 from .export import WEIGHTS
 from .loop import write_whole
+from .train_sight import questions
 from .train_vae import CROP_STEPS
 
-STAGES = ("vae", "sd", "svd", "motion")
+STAGES = ("vae", "sight", "sd", "svd", "motion")
 TRAINED = re.compile(r"(\d+) steps in (\d+) minutes")  # what export writes on a card
 
 
 def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
-    """Write checkpoints of the stages vae, sd, svd and motion below `out` from the models below
-    `weights`; returns their paths. Train on from them with --resume.
+    """Write checkpoints of the stages vae, sight, sd, svd and motion below `out` from the models
+    below `weights`; returns their paths. Train on from them with --resume.
 
-    The models hold averaged weights in fp16 and nothing of the optimizer, which begins anew, and so
-    does the plan: its minutes are those that come on top of the ones that the cards name.
+    The models hold averaged weights in fp16 and nothing of the optimizer or of what `sight` asked
+    with, which begin anew, and so does the plan: its minutes are those that come on top of the ones
+    that the cards name.
 
     >>> restore(Path("runs"), Path("nowhere"))
     Traceback (most recent call last):
@@ -46,7 +48,8 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
     learned = {
         "vae": ("tiny", {"video": video.vae, "image": image.vae}),
         "sd": ("tiny-sd", {"unet": image.unet, "encoder": image.text_encoder}),
-        "svd": ("tiny", {"unet": video.unet, "encoder": video.image_encoder}),
+        "sight": ("tiny", {"encoder": video.image_encoder, "heads": questions()}),
+        "svd": ("tiny", {"unet": video.unet}),
         "motion": ("tiny-animatediff", {"adapter": adapter}),
     }
     written = []
@@ -55,9 +58,11 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
         steps, minutes = TRAINED.search((weights / name / "README.md").read_text()).groups()
         checkpoint = {"networks": average, "average": average, "state": {}}
         checkpoint |= {"step": int(steps), "seconds": 0.0, "earlier_seconds": 60.0 * int(minutes)}
-        if stage == "vae":  # the card tells of the UNet; on from here, whole frames are learned
-            checkpoint |= {"step": CROP_STEPS, "earlier_seconds": 0.0}
-            checkpoint |= {"state": {"latent_std": 1 / video.vae.config.scaling_factor}}
+        if stage in ("vae", "sight"):  # the card tells of the UNet
+            checkpoint |= {"step": 0, "earlier_seconds": 0.0}
+        if stage == "vae":  # on from here, whole frames are learned
+            state = {"latent_std": 1 / video.vae.config.scaling_factor}
+            checkpoint |= {"step": CROP_STEPS, "state": state}
         path = out / stage / "checkpoint.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda part, whole=checkpoint: torch.save(whole, part))

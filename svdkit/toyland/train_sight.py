@@ -40,6 +40,16 @@ QUESTIONS = {
 COLOURED = torch.tensor([False] + [thing.hue is None for thing in THINGS.values()])
 
 
+def questions() -> nn.ModuleDict:
+    """The heads that put the questions to what the encoder made of a picture; it goes on without
+    them.
+
+    >>> list(questions())
+    ['sky', 'ground', 'thing', 'colour', 'facing', 'where']
+    """
+    return nn.ModuleDict({question: nn.Linear(CONTEXT, n) for question, n in QUESTIONS.items()})
+
+
 class SightStage:
     """Training of `tiny`'s image encoder, `pictures` pictures a step. It needs nothing from earlier
     stages.
@@ -53,9 +63,7 @@ class SightStage:
     def __init__(self, pictures: int, device: torch.device, out: Path | None = None) -> None:
         self.pictures, self.device = pictures, device
         torch.manual_seed(4)
-        # The heads put the questions; the encoder goes on without them.
-        heads = {question: nn.Linear(CONTEXT, n) for question, n in QUESTIONS.items()}
-        networks = {"encoder": image_encoder(), "heads": nn.ModuleDict(heads)}
+        networks = {"encoder": image_encoder(), "heads": questions()}
         self.networks = nn.ModuleDict(networks).to(device)
         chunk = max(1, pictures // 8)
         every = chunk * USES // pictures or 1

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from .architectures import image_unet, image_vae, share_encoder, text_encoder, video_vae
+from .architectures import (
+    image_encoder,
+    image_unet,
+    image_vae,
+    share_encoder,
+    text_encoder,
+    video_vae,
+)
 
 
 def read_checkpoint(out: Path, stage: str) -> dict:
@@ -70,6 +77,18 @@ def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL
         vae.register_to_config(scaling_factor=1 / saved["state"]["latent_std"])
         vae.eval().requires_grad_(False)
     return video, image
+
+
+def trained_eye(out: Path) -> CLIPVisionModelWithProjection:
+    """`tiny`'s image encoder as stage `sight` left it, averaged and frozen.
+
+    >>> trained_eye(Path("nowhere"))
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere/sight/checkpoint.pt is missing; train it first: ...
+    """
+    encoder = image_encoder()
+    encoder.load_state_dict(part(read_checkpoint(out, "sight")["average"], "encoder"))
+    return encoder.eval().requires_grad_(False)
 
 
 def trained_image_parts(
