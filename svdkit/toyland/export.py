@@ -80,6 +80,12 @@ def export(out: Path, to: Path = WEIGHTS) -> float:
     video_vae, image_vae = trained_vaes(out)
     preview = preview_matrix(video_vae)
     learned = read_checkpoint(out, "svd")
+    beside, sight = learned["state"]["sight"], read_checkpoint(out, "sight")["step"]
+    if beside != sight:
+        raise ValueError(
+            f"sight has learned on since svd learned beside it, from step {beside} to {sight}. "
+            "Train svd on with --resume: its UNet does not know this encoder yet."
+        )
     unet = video_unet()
     unet.load_state_dict(part(learned["average"], "unet"))
     _write(

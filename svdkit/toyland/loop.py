@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from . import together
-from .forecast import foreseen
+from .forecast import last_doubling
 from .optimizers import Optimizer
 from .plans import Plan
 from .quick import quick
@@ -162,12 +162,12 @@ class Trainer:
             file.write(json.dumps(line) + "\n")
 
     def forecast(self) -> None:
-        """Log what more training would bring, where the run so far tells."""
+        """Log what the last doubling of the steps has brought, where the run is long enough."""
         path = self.folder / "log.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []  # a short run has none
-        later = foreseen([json.loads(line) for line in lines])
-        if later:
-            self.log(**later)
+        brought = last_doubling([json.loads(line) for line in lines if line.endswith("}")])
+        if brought:
+            self.log(**brought)
 
     def draw(self) -> None:
         """Draw a sample sheet with the averaged weights."""
@@ -234,7 +234,7 @@ def train(
 ) -> float:
     """Train a stage into the folder `out`/<stage>: checkpoint.pt, log.jsonl and samples/; returns
     the share of the plan that is done by now, 1 at its end. `tell` is given what log.jsonl gets,
-    whose last line says what loss to expect of more training, if the run tells.
+    whose last line says what the last doubling of the steps has brought, if there were enough.
 
     >>> train.__kwdefaults__["resume"]
     False

@@ -45,6 +45,7 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
     video = StableVideoDiffusionPipeline.from_pretrained(weights / "tiny")
     image = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd")
     adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
+    torch.manual_seed(4)  # as stage `sight` begins
     learned = {
         "vae": ("tiny", {"video": video.vae, "image": image.vae}),
         "sd": ("tiny-sd", {"unet": image.unet, "encoder": image.text_encoder}),
@@ -60,6 +61,8 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
         checkpoint |= {"step": int(steps), "seconds": 0.0, "earlier_seconds": 60.0 * int(minutes)}
         if stage in ("vae", "sight"):  # the card tells of the UNet
             checkpoint |= {"step": 0, "earlier_seconds": 0.0}
+        if stage == "svd":
+            checkpoint["state"] = {"sight": 0}
         if stage == "vae":  # on from here, whole frames are learned
             state = {"latent_std": 1 / video.vae.config.scaling_factor}
             checkpoint |= {"step": CROP_STEPS, "state": state}

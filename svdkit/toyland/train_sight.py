@@ -63,7 +63,8 @@ class SightStage:
     def __init__(self, pictures: int, device: torch.device, out: Path | None = None) -> None:
         self.pictures, self.device = pictures, device
         torch.manual_seed(4)
-        networks = {"encoder": image_encoder(), "heads": questions()}
+        heads = questions()
+        networks = {"encoder": image_encoder(), "heads": heads}
         self.networks = nn.ModuleDict(networks).to(device)
         chunk = max(1, pictures // 8)
         every = chunk * USES // pictures or 1

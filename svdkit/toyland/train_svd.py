@@ -254,7 +254,7 @@ class VideoLesson:
         learned = read_checkpoint(out, self.name)["average"]
         networks = copy.deepcopy(self.networks).eval().requires_grad_(False)
         networks.load_state_dict(learned)
-        return video_pipeline(self.vae, networks["unet"], self.eye(networks))
+        return video_pipeline(self.vae, networks["unet"], copy.deepcopy(self.eye(networks)))
 
 
 class VideoStage(VideoLesson):
@@ -278,6 +278,7 @@ class VideoStage(VideoLesson):
     def __init__(self, clips: int, device: torch.device, out: Path) -> None:
         vae = trained_vaes(out)[0]
         self.encoder = trained_eye(out).to(device)
+        self.sight = read_checkpoint(out, "sight")["step"]
         torch.manual_seed(3)
         unet = video_unet()
         if (Path(out) / "sd" / "checkpoint.pt").exists():
@@ -291,3 +292,7 @@ class VideoStage(VideoLesson):
     def eye(self, networks: torch.nn.ModuleDict) -> torch.nn.Module:
         """The image encoder of stage `sight`."""
         return self.encoder
+
+    def state(self, networks: torch.nn.ModuleDict) -> dict:
+        """How many steps the image encoder had learned for that the UNet learned beside."""
+        return {"sight": self.sight}
