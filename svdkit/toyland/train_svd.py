@@ -261,9 +261,9 @@ class VideoStage(VideoLesson):
     """The training of `tiny`'s UNet, on the VAE that stage `vae` left in `out` and with the image
     encoder of stage `sight`; it begins with the spatial layers of stage `sd` if that was trained.
 
-    The encoder stays as it is: one that learned on with the UNet forgot what it had been taught. A
-    linear layer told the thing in 61 % of unseen pictures by what that one made of them, and which
-    way the thing faces in 53 %.
+    The encoder stays as it is: one that learned on with the UNet forgot what it had been taught. By
+    what that one made of unseen pictures, a linear layer told the thing in 61 % and which way it
+    faces in 53 %; after 16 minutes more of `sight`, in 91 % and 90 %.
 
     >>> VideoStage.name
     'svd'
