@@ -1,8 +1,12 @@
 """Toyland's training: each stage learns, pauses and goes on, and its models load like others."""
 
 import copy
+import functools
 import json
+import platform
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -599,6 +603,26 @@ def test_the_video_model_learns_beside_the_encoder_that_learned_to_see(runs, wei
     shutil.rmtree(tmp_path / "sight")
     with pytest.raises(FileNotFoundError, match=r"sight/checkpoint\.pt is missing; train it first"):
         VideoStage(1, CPU, tmp_path)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so")
+def test_a_process_that_keeps_its_memory_need_not_ask_for_it_again():
+    script = """if True:
+        import resource, sys, torch
+        from svdkit.toyland.quick import keep_memory
+        kept = sys.argv[1] == "kept" and keep_memory()
+        for _ in range(8):  # until what is freed is one piece, and large enough
+            torch.ones(2**24)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(4):
+            torch.ones(2**24)
+        print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=True)
+    ways = {way: run([sys.executable, "-c", script, way]).stdout for way in ("kept", "usual")}
+    kept, usual = (said.split() for said in ways.values())
+    assert kept[0] == "True"
+    assert 10 * int(kept[1]) < int(usual[1])  # of pages that the system had to hand out
 
 
 def test_temporal_convolutions_in_2d_are_exact_forward_and_backward():
