@@ -47,8 +47,8 @@ STAGES = {
     for stage in (VaeStage, SightStage, ImageStage, VideoStage, MotionStage, DecoderStage)
 }
 # Of the minutes of `all`, in this order.
-# In 75 seconds on a core `sight` came to know half of the things, in 9 minutes nine in ten; what it
-# does not know then, `svd` will not learn.
+# What `sight` does not know in the end, `svd` will not learn: from an encoder that had forgotten,
+# it told half of the things after 75 seconds on a core, and nine in ten after 9 minutes.
 SHARES = {"vae": 0.24, "sight": 0.10, "sd": 0.15, "svd": 0.28, "motion": 0.13, "decoders": 0.10}
 # Clips (sight, sd: pictures) in a step.
 CLIPS = {
