@@ -748,6 +748,29 @@ def test_restored_models_are_trained_on_and_exported_as_they_were(tmp_path, weig
         main(["restore", "--out", str(tmp_path / "runs"), "--to", str(weights)])
 
 
+def test_a_few_steps_on_from_a_model_count_in_the_average(runs, tmp_path):
+    def pause(step):
+        if step in (5003, 5004):
+            raise KeyboardInterrupt
+
+    model = trained.read_checkpoint(runs, "sight") | {"step": 5000}
+    del model["optimizer"], model["first_step"]
+    path = tmp_path / "sight" / "checkpoint.pt"
+    path.parent.mkdir()
+    torch.save(model, path)
+    for last in (5003, 5004):
+        plan = Plan(steps=10_000, warm_up=10, draw_every=None)
+        with pytest.raises(KeyboardInterrupt):
+            train(SightStage(8, CPU), plan, tmp_path, **AGAIN, after_step=pause)
+        learned = trained.read_checkpoint(tmp_path, "sight")
+        assert (learned["step"], learned["first_step"]) == (last, 5000)
+    new, average, old = (
+        torch.cat([weight.flatten().float() for weight in weights.values()])
+        for weights in (learned["networks"], learned["average"], model["average"])
+    )
+    assert (average - new).norm() < (average - old).norm()
+
+
 def test_clip_sees_in_training_what_the_pipeline_shows_it():
     """The pipeline resizes and normalises on its own; training has to arrive at nearly the same
     numbers.
@@ -792,6 +815,7 @@ def test_the_learning_rate_warms_up_stays_and_cools_down():
     plan = Plan(steps=1000, peak_rate=1.0, warm_up=100, cool_down=0.4)
     rates = [plan.rate(step, 0) for step in (0, 50, 300, 800, 999)]
     assert rates[0] < rates[1] < rates[2] == 1.0 > rates[3] > rates[4] > 0
+    assert plan.rate(300, 0, first_step=300) == rates[0]  # another optimizer's first step
 
 
 def test_minutes_count_over_all_sittings():

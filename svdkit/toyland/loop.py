@@ -102,7 +102,7 @@ class Trainer:
     """One stage in training: what a run has to remember, and what it does again and again.
 
     >>> sorted(name for name in vars(Trainer) if not name.startswith("_"))
-    ['draw', 'forecast', 'learn', 'log', 'resume', 'run', 'save', 'seconds']
+    ['draw', 'forecast', 'learn', 'log', 'rate', 'resume', 'run', 'save', 'seconds']
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class Trainer:
         self.average = MovingAverage(stage.networks, plan.average_over)
         self.step, self.spent_before, self.began = 0, 0.0, time.monotonic()
         self.earlier_seconds = 0.0  # before its weights were restored from a model
+        self.first_step = 0  # of this optimizer: weights restored from a model come without one
         self.now = 0.0  # seconds on the clock that all processes share
         self.smooth: dict[str, float] = {}
 
@@ -130,14 +131,24 @@ class Trainer:
         """How long this stage has been trained, all sittings taken together."""
         return self.spent_before + time.monotonic() - self.began
 
+    def rate(self) -> float:
+        """The learning rate of the step that comes next."""
+        return self.plan.rate(self.step, self.now, self.first_step)
+
     def resume(self) -> None:
-        """Take up what the checkpoint holds."""
+        """Take up what the checkpoint holds.
+
+        Where that is but weights, the rate warms up anew, and the average begins with what is
+        learned from here: it would look back to the weights of before for longer than a short run.
+        """
         saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.stage.networks.load_state_dict(saved["networks"])
         self.average.networks.load_state_dict(saved["average"])
-        if "optimizer" in saved:  # a checkpoint restored from a model has none
-            self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.spent_before = saved["step"], saved["seconds"]
+        self.first_step = self.step
+        if "optimizer" in saved:
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.first_step = saved.get("first_step", 0)
         self.earlier_seconds = saved.get("earlier_seconds", 0.0)
 
     def save(self) -> None:
@@ -149,7 +160,7 @@ class Trainer:
         }
         whole = {name: part.state_dict() for name, part in parts.items()}
         whole |= {"step": self.step, "seconds": self.seconds()}
-        whole |= {"earlier_seconds": self.earlier_seconds}
+        whole |= {"earlier_seconds": self.earlier_seconds, "first_step": self.first_step}
         whole |= {"state": self.stage.state(self.average.networks)}
         write_whole(self.checkpoint, lambda path: torch.save(whole, path))
 
@@ -187,8 +198,8 @@ class Trainer:
         loss.backward()
         together.average_gradients(networks.parameters())
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-        self.optimizer.step(self.plan.rate(self.step, self.now))
-        self.average.follow(networks, self.step)
+        self.optimizer.step(self.rate())
+        self.average.follow(networks, self.step - self.first_step)
         self.step += 1
         return {"loss": loss.detach()} | figures
 
@@ -207,7 +218,7 @@ class Trainer:
                     value = float(value)
                     self.smooth[name] = 0.8 * self.smooth.get(name, value) + 0.2 * value
                 done = self.plan.done(self.step, self.seconds())
-                self.log(**self.smooth, rate=self.plan.rate(self.step, self.now), done=done)
+                self.log(**self.smooth, rate=self.rate(), done=done)
                 last_log = now
             if first and now - last_save > self.plan.save_every:
                 self.save()

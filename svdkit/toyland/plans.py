@@ -43,14 +43,14 @@ class Plan:
         shares += [seconds / (60 * self.minutes)] if self.minutes else []
         return max(shares, default=1.0)
 
-    def rate(self, step: int, seconds: float) -> float:
-        """The learning rate: a ramp up, a plateau, and a straight way down.
+    def rate(self, step: int, seconds: float, first_step: int = 0) -> float:
+        """The learning rate: a ramp up from `first_step`, a plateau, and a straight way down.
 
         >>> Plan(steps=1000).rate(step=900, seconds=0) < Plan(steps=1000).rate(step=500, seconds=0)
         True
         """
         left = (1 - self.done(step, seconds)) / self.cool_down
-        return self.peak_rate * min(1.0, (step + 1) / self.warm_up, max(left, 0.01))
+        return self.peak_rate * min(1.0, (step - first_step + 1) / self.warm_up, max(left, 0.01))
 
 
 def device_and_precision() -> tuple[torch.device, torch.dtype | None]:
