@@ -9,7 +9,8 @@ MOST_GAIN = 1.5  # of contrast, either way; what asks for more shows another thi
 LEAST_SPREAD = 1.0  # of 255: what is plainer has no contrast to be matched
 MOST_PIXELS = 20_000  # that are looked at; more tell nothing new of a level or a spread
 MOST_CRISPNESS = 1.0  # times the finest detail that is added: more would show noise
-ROUNDS = 4  # after which the half that is alike has settled
+ROUNDS = 4  # after which the half that is alike, or the pace of a fade, has settled
+LEAST_STEP = 1e-3  # of 255: what changes less does not show, and is no divisor
 
 
 def toned(frame: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -68,13 +69,20 @@ def crisp(frame: np.ndarray, wanted: float) -> np.ndarray:
 
 
 def faded(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Fade from some frames to as many others: the first is the old one, the last nearly the new.
+    """Fade from some frames to others, one more of them: the first is the old one, the last new.
 
-    >>> faded(np.zeros((4, 1, 1, 3)), np.ones((4, 1, 1, 3)))[:, 0, 0, 0].tolist()
-    [0.0, 0.25, 0.5, 0.75]
+    It fades in steps as even as can be: fast while both show the same, slowly once they part. Where
+    the old ones and the new ones are equally far apart all along, that is a steady fade.
+
+    >>> faded(np.zeros((4, 1, 1, 3)), np.ones((5, 1, 1, 3)))[:, 0, 0, 0].tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    weight = (np.arange(len(before)) / len(before)).reshape(-1, 1, 1, 1)
-    return before * (1 - weight) + after * weight
+    shares = np.full(len(before), 1 / len(before))
+    for _ in range(ROUNDS):
+        steps = np.abs(np.diff(_mixed(before, after, shares), axis=0)).mean((1, 2, 3))
+        shares /= np.maximum(steps, LEAST_STEP)
+        shares /= shares.sum()
+    return _mixed(before, after, shares)
 
 
 def restored(frame: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -105,8 +113,14 @@ def joined(old: np.ndarray, start: int, new: np.ndarray) -> np.ndarray:
         after[number] = crisp(mixed, own_sharp * (1 - weight) + sharp * weight)
     # the last frames that a model makes often have a cast of their own
     before = np.stack([own.astype(np.float32), *(toned(frame, own) for frame in old[start + 1 :])])
-    after[: len(before)] = faded(before, after[: len(before)])
+    after[: len(before) + 1] = faded(before, after[: len(before) + 1])
     return np.concatenate([old[:start], after.round().astype(np.uint8)])
+
+
+def _mixed(before: np.ndarray, after: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Go from old frames to new ones, by such shares of the way from each frame to the next."""
+    weight = np.concatenate([[0], shares.cumsum()[:-1]]).astype(np.float32).reshape(-1, 1, 1, 1)
+    return np.concatenate([before * (1 - weight) + after[:-1] * weight, after[-1:]])
 
 
 def _edges(frame: np.ndarray) -> np.ndarray:

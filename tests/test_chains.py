@@ -184,8 +184,22 @@ def test_what_is_plain_is_matched_without_a_warning():
 
 
 def test_frames_fade_without_a_jump():
-    fade = faded(np.zeros((5, 1, 1, 3)), np.ones((5, 1, 1, 3)))[:, 0, 0, 0]
-    assert np.diff(fade) == pytest.approx(np.full(4, 0.2))
+    fade = faded(np.zeros((5, 1, 1, 3)), np.ones((6, 1, 1, 3)))[:, 0, 0, 0]
+    assert np.diff(fade) == pytest.approx(np.full(5, 0.2))
+
+
+def test_frames_that_part_fade_in_even_steps_all_the_same():
+    apart = np.arange(6)[:, None, None, None]
+    noise = np.random.default_rng(0).normal(100, 10, (8, 8, 3)).astype(np.float32)
+    before = np.tile(noise, (5, 1, 1, 1))
+    steps = np.diff(faded(before, noise + apart), axis=0).mean((1, 2, 3))
+    assert steps.sum() == pytest.approx(5)
+    assert steps.max() < 1.1 * steps.mean()  # at a steady pace the last were 1.8 times the mean
+
+
+def test_frames_that_stay_the_same_fade_too():
+    still = np.full((4, 8, 8, 3), 90, np.float32)
+    assert (faded(still, np.concatenate([still, still[:1]])) == 90).all()
 
 
 def test_a_join_begins_as_the_old_frame_and_ends_in_the_tone_of_the_first():
