@@ -40,12 +40,15 @@ TRUSTED = f"""
 () => {NOTEBOOK}.content.widgets.filter(cell => cell.model.type == "code")
   .every(cell => cell.model.trusted)
 """
-# A player is looked at: off-screen, browsers rest a muted one
+# A player is looked at: off-screen, browsers rest a muted one. In a long notebook, cells that are
+# drawn only now push it out of sight again
 LOOK = """
 async (video) => {
   const until = async (happened) => {
-    for (let waits = 0; waits < 600 && !happened(); waits++)
+    for (let waits = 0; waits < 600 && !happened(); waits++) {
+      video.scrollIntoView({block: "center"});
       await new Promise(later => setTimeout(later, 50));
+    }
     return happened();
   };
   video.scrollIntoView({block: "center"});
