@@ -97,6 +97,28 @@ def edit_json():
 
 
 @pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """Run a notebook once for all tests that look at it, in whichever worker they are."""
+    from filelock import FileLock
+    from lessons import BUILD, IN_FULL, SOLVED, solve, write_index
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def execute(path):
+        done, page = shared / f"{path.stem}.done", BUILD / path.stem / f"{path.stem}.html"
+        parameters, seconds = ({"model": "tiny"}, 1200) if IN_FULL else (SOLVED[path.stem], 300)
+        with FileLock(shared / f"{path.stem}.lock"):
+            if not done.exists():
+                assert solve(path, BUILD, parameters, seconds) == page
+                write_index()
+                done.touch()
+        return page
+
+    return execute
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """Start the system's Chromium, or playwright's own, without a look outside."""
     from playwright.sync_api import sync_playwright

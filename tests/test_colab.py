@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from environments import TESTS, Environment
-from test_notebooks import RUNS
+from lessons import RUNS
 from write_headers import ROOT
 
 COLAB = TESTS / "colab"

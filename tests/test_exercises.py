@@ -5,50 +5,28 @@ NOTEBOOKS_IN_FULL=1 python -m pytest tests/test_exercises.py  # with their own p
 
 import ast
 import builtins
-import os
 import re
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from lessons import (
+    FOLD,
+    IN_FULL,
+    PYTHON,
+    SOLVED,
+    by_name,
+    said_by_solutions,
+    solutions_in,
+    solve,
+    with_solutions,
+)
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from test_notebooks import BUILD, RUNS, by_name, run
 from write_headers import NOTEBOOKS, ROOT
 
-IN_FULL = bool(os.environ.get("NOTEBOOKS_IN_FULL"))
 EXERCISE = "**Exercise.**"
-FOLD = re.compile(r"<details>.*?</details>", re.DOTALL)
-PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SCOPES = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-# Small as the runs of test_notebooks, but not so small that noise is all there is to measure
-SMALL = {"model": "tiny", "num_frames": 8, "num_inference_steps": 5}
-SOLVED = {
-    "01_animate_an_image": SMALL,
-    "02_motion_and_fps": SMALL
-    | {"num_inference_steps": 10, "buckets": [20, 240], "noise_strengths": [0.02, 1.0]},
-    "03_prompt_to_video": RUNS["03_prompt_to_video"],
-    "04_longer_clips_and_loops": SMALL | {"times": 2},
-    "05_fit_your_gpu": SMALL | {"num_inference_steps": 2, "final_steps": 25},
-    "06_measure_motion": RUNS["06_measure_motion"],
-    "07_interactive_panel": SMALL,
-    "08_inside_svd": SMALL | {"num_frames": 6, "num_inference_steps": 6},
-}
-
-
-def solutions_in(text):
-    return [block.strip() for fold in FOLD.findall(text) for block in PYTHON.findall(fold)]
-
-
-def with_solutions(notebook):
-    """Make each solution a cell of its own, directly after the cell of text that folds it."""
-    cells = []
-    for cell in notebook.cells:
-        cells.append(cell)
-        if cell.cell_type == "markdown":
-            for source in solutions_in(cell.source):
-                cells.append(new_code_cell(source, metadata={"tags": ["solution"]}))
-    return new_notebook(cells=cells, metadata=notebook.metadata)
 
 
 def names(source):
@@ -94,14 +72,17 @@ def faults_of(notebook):
         faults.append("a fold without its one block of python")
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     taken = set().union(*(names(source)[0] for source in code))
-    known = set(dir(builtins))
+    known, learned = set(dir(builtins)), set()
     for cell in with_solutions(notebook).cells:
         if cell.cell_type != "code":
             continue
         given, bound, needed = names(cell.source)
         if "solution" not in cell.metadata.get("tags", []):
+            if needed & (learned - known):
+                faults.append(f"{needed & (learned - known)} come from a solution alone")
             known |= given | bound
             continue
+        learned |= given | bound
         if not is_check(cell.source):
             faults.append(f"no check at the end of {cell.source!r}")
         if given & taken:
@@ -109,23 +90,6 @@ def faults_of(notebook):
         if needed - known:
             faults.append(f"{needed - known} are not there yet")
     return faults
-
-
-def solve(path, parameters, folder):
-    """Run a notebook with its solutions; return what each of them says last, by its code."""
-    notebook = with_solutions(nbformat.read(path, as_version=4))
-    folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, folder / path.name)
-    page = run(folder / path.name, parameters, folder / "done", 1200 if IN_FULL else 300)
-    done = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
-    return {
-        cell.source: next(
-            (out.data["text/plain"] for out in cell.outputs if out.output_type == "execute_result"),
-            None,
-        )
-        for cell in done.cells
-        if "solution" in cell.metadata.get("tags", [])
-    }
 
 
 @by_name
@@ -137,11 +101,8 @@ def test_each_exercise_is_answered_by_one_fold_whose_code_ends_in_a_check(path):
 
 @pytest.mark.timeout(3600 if IN_FULL else 600)
 @by_name
-def test_every_solution_is_true_where_a_learner_runs_it(path):
-    parameters = SOLVED.get(path.stem, RUNS[path.stem])
-    if IN_FULL:
-        parameters = {"model": "tiny"}
-    said = solve(path, parameters, BUILD / f"{path.stem}_solved")
+def test_every_solution_is_true_where_a_learner_runs_it(path, executed):
+    said = said_by_solutions(executed(path))
     assert said
     assert [source for source, last in said.items() if last != "True"] == []
 
@@ -173,8 +134,8 @@ def made_up(*solutions, text=EXERCISE, code="answer = 42"):
 def test_a_wrong_solution_is_told_apart(tmp_path):
     right, wrong, numpys = "answer == 42", "answer == 41", "import numpy as np\n\nnp.equal(1, 1)"
     nbformat.write(made_up(right, wrong, numpys), tmp_path / "made_up.ipynb")
-    said = solve(tmp_path / "made_up.ipynb", {}, tmp_path / "solved")
-    assert said == {right: "True", wrong: "False", numpys: "np.True_"}
+    page = solve(tmp_path / "made_up.ipynb", tmp_path / "solved", {})
+    assert said_by_solutions(page) == {right: "True", wrong: "False", numpys: "np.True_"}
 
 
 def test_the_rules_of_exercises_notice_what_breaks_them():
@@ -192,6 +153,9 @@ def test_the_rules_of_exercises_notice_what_breaks_them():
         assert "no check at the end" in faults_of(made_up(empty))[0]
     assert "mean something else" in faults_of(made_up("answer = 1\nanswer == 1"))[0]
     assert "not there yet" in faults_of(made_up("later == 1"))[0]
+    leaning = made_up("half = answer / 2\nhalf == 21")
+    leaning.cells.append(new_code_cell("print(half)"))
+    assert faults_of(leaning) == ["{'half'} come from a solution alone"]
 
 
 def test_what_is_solved_is_in_the_series():

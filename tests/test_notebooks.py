@@ -1,48 +1,13 @@
 """The notebooks: how they are built, and that they run."""
 
 import ast
-import os
 import re
-import shutil
 from itertools import pairwise
-from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
-from filelock import FileLock
-from write_headers import NOTEBOOKS, ROOT, badge, with_header
-
-BUILD = ROOT / "build" / "notebooks"
-# Always tiny, always small; a name that a notebook does not have fails the test.
-SMALL = {"model": "tiny", "num_frames": 4}
-RUNS = {
-    "01_animate_an_image": {"model": "tiny", "num_frames": 3, "num_inference_steps": 2},
-    "02_motion_and_fps": SMALL
-    | {"num_inference_steps": 1, "buckets": [20, 240], "noise_strengths": [0.02, 1.0]},
-    "03_prompt_to_video": SMALL
-    | {"picture_model": "tiny-sd", "film_model": "tiny-animatediff", "num_inference_steps": 2},
-    "04_longer_clips_and_loops": {"model": "tiny", "num_frames": 8, "num_inference_steps": 1}
-    | {"times": 2},
-    "05_fit_your_gpu": SMALL | {"num_inference_steps": 1, "final_steps": 2},
-    "06_measure_motion": SMALL
-    | {"audition_steps": 1, "final_steps": 2, "seeds": [0, 1], "most_clips": 3},
-    "07_interactive_panel": {"model": "tiny", "num_frames": 4, "num_inference_steps": 2},
-    "08_inside_svd": SMALL | {"num_inference_steps": 2},
-    "09_train_a_tiny_svd": {"model": "tiny", "minutes": 0.2, "tuning_minutes": 0.05}
-    | {"clips_a_step": 4, "stars_a_step": 1, "num_inference_steps": 2},
-}
-by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-
-
-def cells_of(path, kind=None, tag=None):
-    cells = nbformat.read(path, as_version=4).cells
-    return [
-        cell
-        for cell in cells
-        if (kind is None or cell.cell_type == kind)
-        and (tag is None or tag in cell.metadata.get("tags", []))
-    ]
+from lessons import BUILD, RUNS, by_name, cells_of, run, title_of
+from write_headers import NOTEBOOKS, badge, with_header
 
 
 @by_name
@@ -121,71 +86,6 @@ def test_a_clip_or_picture_comes_within_two_cells(path, executed):
 @by_name
 def test_every_notebook_has_a_run(path):
     assert path.stem in RUNS
-
-
-def run(path: Path, parameters: dict, folder: Path, seconds: int = 300) -> Path:
-    """Run a notebook with papermill in a folder of its own, and write it there as HTML too.
-
-    A cell may take `seconds`.
-    """
-    from nbconvert import HTMLExporter
-
-    known = set(papermill.inspect_notebook(str(path)))
-    unknown = set(parameters) - known
-    if unknown:  # papermill itself only logs a warning
-        raise KeyError(f"{path.name} has no parameters {unknown}; it has {known}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    done = folder / path.name
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MPLBACKEND", raising=False)  # a kernel shows its figures
-        papermill.execute_notebook(
-            str(path),
-            str(done),
-            parameters,
-            cwd=str(folder),
-            kernel_name="python3",
-            execution_timeout=seconds,
-            progress_bar=False,
-        )
-    html, _ = HTMLExporter().from_filename(str(done))
-    (folder / f"{path.stem}.html").write_text(html, encoding="utf-8")
-    return folder / f"{path.stem}.html"
-
-
-def title_of(path: Path) -> str:
-    return cells_of(path)[0].source.splitlines()[0].removeprefix("# ")
-
-
-def write_index() -> None:
-    """One page that leads to the pages of all notebooks, each in a folder beside it."""
-    links = [
-        f'<li><a href="{path.stem}/{path.stem}.html">{path.name[:2]} {title_of(path)}</a></li>'
-        for path in NOTEBOOKS
-    ]
-    page = ["<!doctype html><meta charset='utf-8'><title>svdkit's notebooks, executed</title>"]
-    page += ["<h1>The notebooks, executed with the small models</h1><ul>", *links, "</ul>"]
-    written = BUILD / f"index.{os.getpid()}"  # other workers may be reading or writing it
-    written.write_text("\n".join(page) + "\n", encoding="utf-8")
-    os.replace(written, BUILD / "index.html")
-
-
-@pytest.fixture(scope="session")
-def executed(tmp_path_factory):
-    """Run a notebook once for all tests that look at it, in whichever worker they are."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-    def execute(path: Path) -> Path:
-        done, page = shared / f"{path.stem}.done", BUILD / path.stem / f"{path.stem}.html"
-        with FileLock(shared / f"{path.stem}.lock"):
-            if not done.exists():
-                run(path, RUNS[path.stem], page.parent)
-                write_index()
-                done.touch()
-        return page
-
-    return execute
 
 
 @by_name

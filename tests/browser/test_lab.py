@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_notebooks import RUNS, run
+from lessons import RUNS, run
 from write_headers import NOTEBOOKS
 
 from browser.lab import PLAYING, errors_of, players
