@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,16 @@ class Bundle:
     def check_free(self, *, frames: int = 0, pictures: int = 1, overwrite: bool = False) -> None:
         """Make sure that saving here, so many frames and pictures, replaces nothing of others.
 
+        While another process moves its files here, there is no telling whose they are: it waits.
+
         >>> Bundle(Path("kite.mp4")).check_free()
         """
+        with ExitStack() as lock:
+            with suppress(OSError):  # it may not be there yet, or be no folder
+                lock.enter_context(alone(self.path.parent))
+            self._check_free(frames, pictures, overwrite)
+
+    def _check_free(self, frames: int, pictures: int, overwrite: bool) -> None:
         for folder in self.path.parents:
             if folder.exists() and not folder.is_dir():
                 raise NotADirectoryError(f"{shown(folder)!r} is a file; a folder is needed there.")
@@ -128,15 +136,15 @@ class Bundle:
         An error, or an interrupt, leaves everything as it was; where the process is killed the next
         look at the clip does, or the next save in its folder.
         """
-        home, counts = self.path.parent, {"frames": frames, "pictures": pictures}
+        home = self.path.parent
         remove_leftovers(home)
-        self.check_free(**counts, overwrite=overwrite)
+        self.check_free(frames=frames, pictures=pictures, overwrite=overwrite)
         with workshop(home) as folder:
             draft = Bundle(Path(folder, NEW, self.path.name))
             draft.path.parent.mkdir()
             yield draft
             with alone(home):
-                self.check_free(**counts, overwrite=overwrite)  # others may have come meanwhile
+                self._check_free(frames, pictures, overwrite)  # others may have come meanwhile
                 if self.is_folder and not self.path.exists():
                     os.replace(draft.path, self.path)
                     return

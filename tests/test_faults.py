@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from PIL import Image
 import svdkit as sk
 from svdkit import ffmpeg, metadata, miniatures, tweening, video
 from svdkit.progress import Bar
+from svdkit.storage import Bundle
 from svdkit.takes import Takes
-from svdkit.workshops import HOST, remove_leftovers, take_places
+from svdkit.workshops import HOST, alone, remove_leftovers, take_places
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills, limits and forks")
 LISTED = [pytest.param(name, id=name) for name in small_faults.DEEDS]
@@ -121,6 +123,19 @@ def test_two_kernels_that_save_to_one_place_at_once_leave_one_whole_clip(
     assert small_faults.about(sk.Clip.open(tmp_path / name)) in ("old", "new")
     assert not list(tmp_path.glob(".*"))
     record_property("faults", 2 * 12)
+
+
+def test_a_clip_that_another_kernel_is_just_replacing_is_not_taken_for_a_strangers(tmp_path):
+    path = tmp_path / "kite"
+    small_faults.grey(small_faults.OLD, 3).save(path)
+    recipe, aside = path / "recipe.json", tmp_path / "aside.json"
+    with ThreadPoolExecutor() as threads:
+        with alone(tmp_path):
+            recipe.rename(aside)  # as the other does first
+            check = threads.submit(Bundle(path).check_free, frames=3)
+            wait([check], timeout=0.5)
+            aside.rename(recipe)
+        assert check.result() is None
 
 
 def test_two_kernels_that_extend_into_one_folder_make_one_chain(tmp_path, record_property):
