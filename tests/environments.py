@@ -62,7 +62,7 @@ class Environment:
             self.pip("download", "-q", "--no-deps", "--retries", "1", asking)
         except AssertionError as error:
             pytest.skip(SKIPPED.format(str(error).splitlines()[-1]))
-        self.pip("install", "-q", *what)
+        self.pip("install", "-q", "--no-compile", *what)  # most of it is never imported
 
     def install_svdkit(self) -> None:
         """Install the wheel that is built of this checkout."""

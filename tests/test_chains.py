@@ -396,9 +396,9 @@ def test_a_chain_killed_at_random_ends_as_if_undisturbed(short, tmp_path):
     shutil.copy(whole / "chain.json", killed)  # the seed of the undisturbed one
     dice = random.Random(time.time_ns())
     done = 0
-    for _ in range(6):
+    for _ in range(3):
         process = started(clip, killed)
-        time.sleep(dice.uniform(0, length / 3))
+        time.sleep(dice.uniform(0, length / 2))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         names = links_in(killed)
