@@ -206,6 +206,7 @@ class Trainer:
     def run(self, after_step: Callable[[int], None]) -> None:
         """Learn until the plan is done or the sitting is over."""
         last_log = last_save = last_draw = time.monotonic()
+        rest = self.plan.draw_every  # after a sheet; on a CPU some take more than a minute
         first = together.rank() == 0
         while True:
             self.now = together.of_the_first(self.seconds(), self.device)
@@ -223,9 +224,10 @@ class Trainer:
             if first and now - last_save > self.plan.save_every:
                 self.save()
                 last_save = now
-            if first and self.plan.draw_every and now - last_draw > self.plan.draw_every:
+            if first and self.plan.draw_every and now - last_draw > rest:
                 self.draw()
-                last_draw = now
+                last_draw = time.monotonic()
+                rest = max(self.plan.draw_every, 20 * (last_draw - now))
             after_step(self.step)
             sat = together.of_the_first(now - self.began, self.device)
             if self.plan.sitting is not None and sat > 60 * self.plan.sitting:

@@ -1,5 +1,8 @@
-"""Photo-like pictures: heaps of textured, shaded shapes before a moving camera, so that models also
-learn what photographs need.
+"""Photo-like pictures: heaps of textured, shaded shapes that the camera slowly comes nearer to, so
+that models also learn what photographs need.
+
+It always comes nearer, and the motion bucket and the fps say how fast: where nothing in a picture
+tells which way the camera will go, a small model goes every way at once, and the picture breaks up.
 
 Overlapping shapes of all sizes ("dead leaves") share the statistics of natural pictures: edges at
 every scale, flat parts and rough parts (Lee, Mumford and Huang, "Occlusion Models for Natural
@@ -17,11 +20,12 @@ from .laws import travelled
 from .painting import View, disc, fractal_noise, inside, looking_at, over, rotate, smoothstep
 
 LEAVES, DICE = 22, 14  # shapes in a picture, and random numbers for each
-MARGIN = 1.5  # the painted picture is this much larger than the frame, so that the camera has room
+FINER = 1.5  # the picture is painted this much finer than the frame: the camera comes nearer to it
+SPREAD = 1.25  # some shapes reach in from outside the frame
 
 
 def _still_lifes(dice: torch.Tensor, view: View) -> torch.Tensor:
-    """One large picture a scene, (scenes, 1, 3, height, width), of dice (scenes, LEAVES, DICE)."""
+    """One picture a scene, (scenes, 1, 3, height, width), of dice (scenes, LEAVES, DICE)."""
     aspect = view.size[1] / view.size[0]
     leaf = [dice[..., i, None, None, None] for i in range(DICE)]
     vivid = leaf[0][:, :1] * 0.75
@@ -37,7 +41,7 @@ def _still_lifes(dice: torch.Tensor, view: View) -> torch.Tensor:
         small = 0.07 + 0.93 * radius * (1 - i / LEAVES) ** 0.5
         radius = (0.10 / small).clamp_max(1.3) if i else 9.0  # the first is the backdrop
         u, v = rotate(
-            view.x - (2 * x - 1) * aspect * MARGIN, view.y - (2 * y - 1) * MARGIN, turn * math.pi
+            view.x - (2 * x - 1) * aspect * SPREAD, view.y - (2 * y - 1) * SPREAD, turn * math.pi
         )
         u = u * (1 + 1.5 * squash) + wander * 0.5 * rough
         square = torch.maximum(u.abs(), v.abs()) * 1.2
@@ -59,39 +63,38 @@ def _still_lifes(dice: torch.Tensor, view: View) -> torch.Tensor:
     return picture
 
 
+def come_nearer(
+    pictures: torch.Tensor, progress: torch.Tensor, height: int, width: int
+) -> torch.Tensor:
+    """What a camera sees that comes nearer to pictures (n, 3, rows, columns): clips (n, frames, 3,
+    height, width).
+
+    >>> come_nearer(torch.ones(1, 3, 12, 21), torch.ones(1, 2, 1, 1), 8, 14).shape
+    torch.Size([1, 2, 3, 8, 14])
+    """
+    n, frames = progress.shape[:2]
+    zoom = torch.exp(travelled(0.06, progress, reach=0.16))
+    view = looking_at(height, width, progress.device)
+    where = torch.stack([view.x * height / width / zoom, view.y / zoom], -1).flatten(0, 1)
+    pictures = pictures.repeat_interleave(frames, 0)
+    seen = grid_sample(pictures, where, padding_mode="reflection", align_corners=False)
+    return seen.view(n, frames, 3, height, width)
+
+
 def photo_clips(
     n: int, progress: torch.Tensor, height: int, width: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """`n` clips of photo-like pictures, (n, frames, 3, height, width) in 0–1: the camera rests,
-    pans, zooms or drifts.
+    """`n` clips of photo-like pictures, (n, frames, 3, height, width) in 0–1, to which the camera
+    comes nearer.
 
     >>> photo_clips(1, torch.zeros(1, 2, 1, 1), 8, 14, torch.Generator().manual_seed(0)).shape
     torch.Size([1, 2, 3, 8, 14])
     """
     device = progress.device
     dice = torch.rand(n, LEAVES, DICE, generator=generator).to(device)
-    heading, choice, pull, turn = torch.rand(4, n, 1, 1, 1, generator=generator).to(device)
-    rows, columns = (2 * round(side * MARGIN / 2) for side in (height, width))
-    canvas = looking_at(rows, columns, device)
-    scale = rows / height
-    pictures = _still_lifes(dice, View(canvas.x * scale, canvas.y * scale, 2 / height))
-
-    way = heading * 2 * math.pi
-    pans, zooms = (choice > 0.15) & (choice < 0.75), choice > 0.5
-    distance = torch.where(pans, travelled(0.24, progress, reach=0.45), 0.0)
-    zoom = torch.exp(torch.where(zooms, (0.3 + pull) * travelled(0.14, progress, reach=0.32), 0.0))
-    view = looking_at(height, width, device)
-    x, y = rotate(
-        view.x / zoom,
-        view.y / zoom,
-        torch.where(choice > 0.85, (turn - 0.5) * travelled(0.16, progress, 0.3), 0.0),
-    )
-    x, y = x + distance * way.cos(), y + 0.6 * distance * way.sin()
-    where = torch.stack([x / (scale * width / height), y / scale], -1).flatten(0, 1)
-    frames = progress.shape[1]
-    canvases = pictures.expand(-1, frames, -1, -1, -1).flatten(0, 1)
-    seen = grid_sample(
-        canvases, where, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    contrast = 1 + 0.6 * smoothstep(0.3, 1.0, pull)[:, :, None]
-    return ((seen.view(n, frames, 3, height, width) - 0.5) * contrast + 0.5).clamp(0, 1)
+    vivid = torch.rand(n, 1, 1, 1, 1, generator=generator).to(device)
+    canvas = looking_at(round(FINER * height), round(FINER * width), device)
+    # All that is finer than a pixel of the frame is left out of the painting: nothing flickers.
+    pictures = _still_lifes(dice, View(canvas.x, canvas.y, 2 / height)).squeeze(1)
+    contrast = 1 + 0.6 * smoothstep(0.3, 1.0, vivid)
+    return ((come_nearer(pictures, progress, height, width) - 0.5) * contrast + 0.5).clamp(0, 1)

@@ -25,7 +25,7 @@ class Plan:
     average_over: int = 1000  # steps that the moving average of the weights looks back
     sitting: float | None = None  # minutes after which to pause, to be resumed later
     save_every: float = 120.0  # seconds
-    draw_every: float | None = 300.0  # seconds, and at the end; None: never
+    draw_every: float | None = 300.0  # seconds or more, and at the end; None: never
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:

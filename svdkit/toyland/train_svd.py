@@ -42,7 +42,7 @@ ANY_NOISE = (
 DROPPED = 0.12  # the share of clips without their picture: guidance needs an unconditional answer
 SHORTER = 0.15  # the share of steps on fewer than 14 frames
 USES = 4  # how often a clip is learned from, each time with other noise
-PHOTOS = 0.15  # the share of photo-like clips, in which the camera moves and nothing else
+PHOTOS = 0.2  # the share of photo-like clips, to which the camera comes nearer
 GRID = 2 * SHRINK  # pixels: the VAE and then the UNet halve what they are given
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

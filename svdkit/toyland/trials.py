@@ -11,6 +11,7 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
+from .laws import progress_of
 from .measures import (
     backwards,
     best_pan_error,
@@ -24,6 +25,7 @@ from .measures import (
     undue_drift,
 )
 from .motion_judge import LAWFUL, by_thing, thing_of
+from .photos import come_nearer
 from .scenes import scene
 from .sheets import decibels
 from .stress import differing
@@ -190,8 +192,18 @@ def evaluate_photos(make: Maker) -> tuple[dict, list[torch.Tensor]]:
         "vae_psnr_by_photo": dict(zip(photos, passed, strict=True)),
     }
     clips = [make(photo) for photo in photos.values()]
+    pairs = list(zip(clips, stills, strict=True))
     figures["photos_first_frame_psnr"] = mean(
-        [decibels(clip[0], still[0]) for clip, still in zip(clips, stills, strict=True)]
+        [decibels(clip[0], still[0]) for clip, still in pairs]
     )
-    rows = [torch.cat([still[:1], clip]) for still, clip in zip(stills, clips, strict=True)]
+    # What `tiny` was taught to make of a picture that is no scene: the camera comes nearer.
+    progress = progress_of(torch.tensor([127.0]), torch.tensor([7.0]), NUM_FRAMES)
+    truths = [come_nearer(still[:1], progress, HEIGHT, WIDTH)[0] for still in stills]
+    figures["photos_last_frame_psnr"] = mean(
+        [decibels(clip[-1], truth[-1]) for clip, truth in zip(clips, truths, strict=True)]
+    )
+    figures["photos_last_frame_psnr_if_held"] = mean(
+        [decibels(still[-1], truth[-1]) for still, truth in zip(stills, truths, strict=True)]
+    )
+    rows = [torch.cat([still[:1], clip]) for clip, still in pairs]
     return figures, rows
