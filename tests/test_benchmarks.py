@@ -33,6 +33,7 @@ def test_the_sweep_benchmark_compares_both_in_one_run(tmp_path):
     (both,) = report["rounds"]
     assert report["median_ratio"] == pytest.approx(both["sweep_s"] / both["bare_s"], rel=0.001)
     assert report["cpu"]
+    assert report["steps"].keys() == {"tiny", "tiny-sd", "tiny-animatediff"}
 
 
 @pytest.mark.browser

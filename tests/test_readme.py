@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 from test_links import DOCUMENTS
 from write_headers import NOTEBOOKS, ROOT
-from write_readme import GALLERY, README, pictures, with_figures
+from write_readme import GALLERY, README, of_model, pictures, with_figures
 
 import svdkit as sk
 from svdkit.arguments import COMMANDS
 from svdkit.cli import main
 from svdkit.frames import psnr
+from svdkit.toyland.export import WEIGHTS
+from svdkit.toyland.restore import trained_for
 
 TEXT = README.read_text(encoding="utf-8")
 REPORT = json.loads((ROOT / GALLERY / "gallery.json").read_text(encoding="utf-8"))
@@ -123,3 +125,11 @@ def test_a_picture_of_the_gallery_is_what_its_call_makes():
         psnr(kept.frames, pictures.shown([clip])) > 42.5
     )  # 43.6 here; 41.3 with another motion bucket
     assert motion == pytest.approx(told["clips"][0]["motion"], rel=0.1)
+
+
+def test_a_figure_says_that_its_model_has_learned_on_since():
+    now = {"steps": {"tiny": trained_for(WEIGHTS / "tiny")[0]}}
+    assert of_model("`tiny`", now) == "`tiny`"
+    for before in ({"steps": {"tiny": 1}}, {}):
+        assert of_model("`tiny`", before) == "`tiny` before it learned on"
+    assert of_model("no model", {}) == "no model"

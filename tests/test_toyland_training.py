@@ -51,7 +51,7 @@ from svdkit.toyland.motion_judge import (
 from svdkit.toyland.optimizers import Optimizer
 from svdkit.toyland.plans import Plan
 from svdkit.toyland.quick import attention_in_parts, temporal_convolutions_in_2d
-from svdkit.toyland.restore import TRAINED, restore
+from svdkit.toyland.restore import TRAINED, restore, trained_for
 from svdkit.toyland.scenes import (
     TrainingBatch,
     captions,
@@ -943,6 +943,7 @@ def test_the_evaluation_of_one_model_writes_its_figures_beside_their_targets(wei
     assert list(report["targets"]) == ["animatediff_law_right"]
     assert report["targets"]["animatediff_law_right"]["goal"] == "at least 0.75"
     assert report["figures"]["animatediff_flicker"] > 0
+    assert report["steps"] == {"tiny-animatediff": trained_for(weights / "tiny-animatediff")[0]}
     assert [path.name for path in tmp_path.glob("*.png")] == ["tiny-animatediff.png"]
 
 

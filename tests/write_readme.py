@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from write_headers import ROOT
 
 import svdkit as sk
+from svdkit.toyland.export import WEIGHTS
+from svdkit.toyland.restore import trained_for
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 import gallery as pictures
@@ -59,6 +61,15 @@ def where(report: dict) -> str:
     machine = report.get("card") or report.get("cpu") or f"a {report['device'].upper()}"
     threads = f"{report['threads']} thread" + "s" * (report["threads"] != 1)
     return ", ".join(filter(None, [machine, threads, report.get("date")]))
+
+
+def of_model(model: str, report: dict) -> str:
+    """Tell the model of a report, and if it has learned on since."""
+    name = model.strip("`")
+    if not (WEIGHTS / name).is_dir():
+        return model
+    now, then = trained_for(WEIGHTS / name)[0], report.get("steps", {}).get(name)
+    return model if then == now else f"{model} before it learned on"
 
 
 def table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -181,7 +192,8 @@ def qualities() -> str:
         )
     plain, draft = medians["10 steps"], medians["draft"]
     told = (
-        f"Distances and times are those of `tiny` ({where(report)}; {link('qualities_tiny_cpu')}); "
+        f"Distances and times are those of {of_model('`tiny`', report)} ({where(report)}; "
+        f"{link('qualities_tiny_cpu')}); "
         f"ten ordinary steps are {plain['psnr']:.1f} and {plain['psnr_worst']:.1f} dB from exact. "
         f"`draft` moves things further than exact does, {draft['motion_of_exact']:.2f} times in "
         f"the median and {draft['motion_of_exact_to']:.2f} at most. On `svd-xt` none of it is "
@@ -194,7 +206,7 @@ def qualities() -> str:
 def measured() -> str:
     """List what was measured beside that, each in a line of its own."""
     rows = (
-        (claim, figure, f"{model}; {where(results(name))}; {link(name)}")
+        (claim, figure, f"{of_model(model, results(name))}; {where(results(name))}; {link(name)}")
         for name, model, claim, figure in [*arithmetic(), *sweeping(), *films(), *small_models()]
     )
     return table(["what", "measured", "of, on, in"], rows)

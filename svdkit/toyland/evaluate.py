@@ -20,6 +20,7 @@ from diffusers import AnimateDiffPipeline, MotionAdapter, StableDiffusionPipelin
 from .judge import judged_drawings, train_judge
 from .motion_judge import judged_clips, train_motion_judge
 from .plans import device_and_precision
+from .restore import trained_for
 from .sheets import film_strips
 from .trials import Maker, evaluate_photos, evaluate_tiny
 
@@ -140,8 +141,10 @@ def main(arguments: list[str] | None = None) -> None:
             )
     device = torch.device(options.device) if options.device else device_and_precision()[0]
     options.out.mkdir(parents=True, exist_ok=True)
+    models = options.models or there
+    steps = {name: trained_for(options.weights / name)[0] for name in models}
     figures = {}
-    for name in options.models or there:
+    for name in models:
         figures |= MEASURED[name](
             options.weights, options.out, device, options.scenes, options.judge_steps
         )
@@ -154,6 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
         "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         "scenes": options.scenes,
+        "steps": steps,  # that the models had learned for
     }
     (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report["targets"], indent=2))

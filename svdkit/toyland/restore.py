@@ -17,6 +17,16 @@ STAGES = ("vae", "sight", "sd", "svd", "motion")
 TRAINED = re.compile(r"(\d+) steps in (\d+) minutes")  # what export writes on a card
 
 
+def trained_for(model: Path) -> tuple[int, int]:
+    """For how many steps, in how many minutes, a model was trained, as its card says.
+
+    >>> trained_for(WEIGHTS / "tiny")[0] > 6000
+    True
+    """
+    steps, minutes = TRAINED.search((model / "README.md").read_text()).groups()
+    return int(steps), int(minutes)
+
+
 def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
     """Write checkpoints of the stages vae, sight, sd, svd and motion below `out` from the models
     below `weights`; returns their paths. Train on from them with --resume.
@@ -56,9 +66,9 @@ def restore(out: Path, weights: Path = WEIGHTS) -> list[Path]:
     written = []
     for stage, (name, networks) in learned.items():
         average = torch.nn.ModuleDict(networks).float().state_dict()
-        steps, minutes = TRAINED.search((weights / name / "README.md").read_text()).groups()
+        steps, minutes = trained_for(weights / name)
         checkpoint = {"networks": average, "average": average, "state": {}}
-        checkpoint |= {"step": int(steps), "seconds": 0.0, "earlier_seconds": 60.0 * int(minutes)}
+        checkpoint |= {"step": steps, "seconds": 0.0, "earlier_seconds": 60.0 * minutes}
         if stage in ("vae", "sight"):  # the card tells of the UNet
             checkpoint |= {"step": 0, "earlier_seconds": 0.0}
         if stage == "svd":

@@ -9,9 +9,12 @@ import svdkit as sk
 
 
 def circumstances(script: str, arguments: list[str]) -> dict:
-    """Tell the day, the machine, the versions and the command."""
+    """Tell the day, the machine, the versions, how far the models had learned, and the command."""
     import diffusers
     import torch
+
+    from svdkit.toyland.export import WEIGHTS
+    from svdkit.toyland.restore import trained_for
 
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -24,6 +27,7 @@ def circumstances(script: str, arguments: list[str]) -> dict:
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
         },
+        "steps": {model.name: trained_for(model)[0] for model in sorted(WEIGHTS.iterdir())},
         "command": " ".join([f"python tests/benchmarks/{Path(script).name}", *arguments]),
     }
 
