@@ -153,8 +153,8 @@ def test_half_of_the_overlap_fades_at_least(short):
 
 
 def test_colours_drift_less_than_when_clips_are_merely_strung_together(picture, tiny):
-    settings, drifts = QUICK | {"num_inference_steps": 4}, []
-    for still in (picture, *(scene(seed).image for seed in (100, 101))):
+    settings, drifts = QUICK | {"num_inference_steps": 4, "num_frames": 8}, []
+    for still in (picture, scene(seed=100).image):
         clip = naive = last = sk.animate(still, tiny, seed=7, **settings)
         for seed in range(3):
             last = sk.animate(last.last_frame, tiny, seed=seed, **settings)
