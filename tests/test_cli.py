@@ -18,10 +18,11 @@ QUICK = ["--model", "tiny", "--num-frames", "2", "--num-inference-steps", "1"]
 
 
 def test_the_demo_leaves_a_video_a_sheet_and_what_to_type_next(tmp_path, capsys):
-    strict = [sys.executable, "-W", "error", "-W", KNOWN, "-m", "svdkit", "demo", "-o", tmp_path]
-    done = subprocess.run(strict, capture_output=True, text=True, timeout=300)
+    strict = [sys.executable, "-W", "error", "-W", KNOWN, "-m", "svdkit", "demo"]
+    done = subprocess.run(strict, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
+    assert (tmp_path / "demo.mp4").exists()
     assert main(["demo", "-o", str(tmp_path)]) == 0  # it may be run again
     told = capsys.readouterr().out
     clip = sk.Clip.open(tmp_path / "demo.mp4")

@@ -196,7 +196,7 @@ def evaluate_photos(make: Maker) -> tuple[dict, list[torch.Tensor]]:
     figures["photos_first_frame_psnr"] = mean(
         [decibels(clip[0], still[0]) for clip, still in pairs]
     )
-    # What `tiny` was taught to make of a picture that is no scene: the camera comes nearer.
+    # What training makes of a picture that is no scene: the camera comes nearer.
     progress = progress_of(torch.tensor([127.0]), torch.tensor([7.0]), NUM_FRAMES)
     truths = [come_nearer(still[:1], progress, HEIGHT, WIDTH)[0] for still in stills]
     figures["photos_last_frame_psnr"] = mean(

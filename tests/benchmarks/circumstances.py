@@ -27,7 +27,10 @@ def circumstances(script: str, arguments: list[str]) -> dict:
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
         },
-        "steps": {model.name: trained_for(model)[0] for model in sorted(WEIGHTS.iterdir())},
+        "steps": {
+            card.parent.name: trained_for(card.parent)[0]
+            for card in sorted(WEIGHTS.glob("*/README.md"))
+        },
         "command": " ".join([f"python tests/benchmarks/{Path(script).name}", *arguments]),
     }
 
