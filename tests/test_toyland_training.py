@@ -383,7 +383,7 @@ def test_every_time_of_the_diffusion_is_within_the_schedule():
 def test_motion_modules_learn_at_twice_the_rate_of_the_plan(runs, tmp_path):
     for stage in ("vae", "sd"):
         shutil.copytree(runs / stage, tmp_path / stage)
-    plan = Plan(steps=1, warm_up=1, cool_down=1e-9, draw_every=None)
+    plan = Plan(steps=1, warm_up=0, cool_down=0, draw_every=None)
     run("motion", tmp_path, plan, clips=1)
     groups = trained.read_checkpoint(tmp_path, "motion")["optimizer"][0]["param_groups"]
     assert groups[0]["lr"] == 2 * plan.peak_rate
@@ -816,6 +816,14 @@ def test_the_learning_rate_warms_up_stays_and_cools_down():
     rates = [plan.rate(step, 0) for step in (0, 50, 300, 800, 999)]
     assert rates[0] < rates[1] < rates[2] == 1.0 > rates[3] > rates[4] > 0
     assert plan.rate(300, 0, first_step=300) == rates[0]  # another optimizer's first step
+    level = Plan(steps=1000, peak_rate=1.0, warm_up=0, cool_down=0)
+    assert [level.rate(step, 0) for step in (0, 300, 999)] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("how", [{"cool_down": 1.5}, {"cool_down": -0.1}, {"warm_up": -1}])
+def test_a_plan_says_what_its_ramps_may_be(how):
+    with pytest.raises(ValueError, match=rf"{next(iter(how.values()))}.*0 is none"):
+        Plan(steps=10, **how)
 
 
 def test_minutes_count_over_all_sittings():
@@ -827,6 +835,14 @@ def test_minutes_count_over_all_sittings():
 def test_a_sitting_ends_early_without_an_end_to_the_plan(tmp_path):
     plan = Plan(steps=50, sitting=0, draw_every=None)
     assert train(VaeStage(1, CPU), plan, tmp_path, device=CPU) == 1 / 50
+
+
+def test_a_vae_that_others_learned_beside_learns_no_more(runs, tmp_path):
+    for stage in ("vae", "svd"):
+        shutil.copytree(runs / stage, tmp_path / stage)
+    with pytest.raises(ValueError, match=r"svd has learned on from it.*choose another --out"):
+        main(["vae", "--steps", "2", "--resume", "--out", str(tmp_path)])
+    assert trained.read_checkpoint(tmp_path, "vae")["step"] == 1
 
 
 @pytest.mark.parametrize("stage", ["sd", "svd", "motion"])
@@ -852,6 +868,32 @@ def test_the_evaluation_tells_a_law_from_its_reverse():
     forth, back = measures.to_frames(drawn.clip()), measures.backwards(drawn, 127, 7)
     assert (forth[0] - back[0]).abs().max() < 0.02  # both begin with the same picture
     assert (forth[-1] - back[-1]).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("thing", ["boat", "bird", "sun"])
+def test_waves_do_not_tell_which_way_a_thing_goes(thing):
+    drawn = scene(7, next(c for c in captions() if thing in c and "the sea" in c))
+    truth, wrong = measures.to_frames(drawn.clip()), measures.backwards(drawn, 127, 7)
+    progress = progress_of(torch.tensor([127.0]), torch.tensor([7.0]), 14)
+    bare = paint(drawn.script, progress, 64, 112, things=False)[0] * 2 - 1
+    shown = ((truth - bare).abs() + (wrong - bare).abs()).amax(1) > 0.02
+    differs = (truth - wrong).abs().amax(1) > 0.02
+    assert differs.any()
+    assert shown[differs].all()
+    assert (bare - bare[:1]).abs().max() > 0.1  # the waves do move
+
+
+def test_the_evaluation_says_what_part_of_its_law_verdict_a_still_would_get():
+    def perfect(image):
+        return measures.to_frames(shown.pop(0).clip())
+
+    named = motion_judge.captions_of(LAWFUL, 9, torch.Generator().manual_seed(3))
+    shown = [scene(seed, caption) for seed, caption in enumerate(named)]
+    figures = trials.evaluate_law(perfect, 9)
+    assert figures["share_that_obeys_its_law"] == 1.0
+    assert figures["share_that_obeys_its_law_by_thing"].keys() == {"all", *LAWFUL}
+    assert figures["share_that_obeys_if_frozen"] < 1.0
+    assert figures["things_that_were_asked_for_their_law"] == 9
 
 
 def test_the_evaluation_counts_only_the_drift_that_should_not_be():

@@ -22,7 +22,7 @@ from .motion_judge import judged_clips, train_motion_judge
 from .plans import device_and_precision
 from .restore import trained_for
 from .sheets import film_strips
-from .trials import Maker, evaluate_photos, evaluate_tiny
+from .trials import Maker, evaluate_law, evaluate_photos, evaluate_tiny
 
 # What must hold: (figure, least, most).
 TARGETS = (
@@ -71,6 +71,7 @@ def measure_tiny(
     make = Maker(weights, device)
     figures, rows = evaluate_tiny(make, scenes)
     film_strips(rows[:40], every=2).save(out / "tiny.png")
+    figures |= evaluate_law(make, 2 * scenes)
     of_photos, rows = evaluate_photos(make)
     if rows:
         film_strips(rows, every=2).save(out / "photos.png")

@@ -82,14 +82,15 @@ def best_pan_error(truth: torch.Tensor) -> float:
 
 
 def backwards(drawn: Scene, motion_bucket_id: float, fps: float) -> torch.Tensor:
-    """The clip of the scene whose law runs the other way: balloons sink, carts go in reverse.
+    """The clip of the scene whose thing obeys its law the other way: balloons sink, carts go in
+    reverse. Land, sky and sea are as they should be, and tell nothing of it.
 
     >>> from svdkit.toyland.scenes import scene
     >>> backwards(scene(seed=1), 127, 7).shape
     torch.Size([14, 3, 64, 112])
     """
     progress = progress_of(torch.tensor([motion_bucket_id]), torch.tensor([fps]), NUM_FRAMES)
-    return paint(drawn.script, -progress, HEIGHT, WIDTH)[0] * 2 - 1
+    return paint(drawn.script, progress, HEIGHT, WIDTH, of_things=-progress)[0] * 2 - 1
 
 
 def photographs() -> dict[str, Image.Image]:

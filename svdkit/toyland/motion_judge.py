@@ -30,14 +30,17 @@ def both_ways(
     script: Script, progress: torch.Tensor, dice: torch.Generator, size: tuple[int, int] = SEEN
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Painted clips in −1…1 whose law runs as it should, and the same scenes moving wrongly: half
-    of them backwards, a quarter with their frames in random order, a quarter standing still.
+    of them with the thing going backwards, a quarter with their frames in random order, a quarter
+    standing still.
 
     >>> script = Script.roll_all([[0, 0, 0, 0]] * 4)
     >>> right, wrong = both_ways(script, torch.zeros(4, 14, 1, 1), torch.Generator())
     >>> right.shape == wrong.shape
     True
     """
-    right, back = (paint(script, way * progress, *size) * 2 - 1 for way in (1, -1))
+    right, back = (
+        paint(script, progress, *size, of_things=way * progress) * 2 - 1 for way in (1, -1)
+    )
     which = torch.rand(len(right), generator=dice)
     orders = torch.rand(right.shape[:2], generator=dice).argsort(1)
     for clip, share in enumerate(which.tolist()):

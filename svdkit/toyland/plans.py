@@ -32,6 +32,11 @@ class Plan:
             raise ValueError(
                 "neither minutes nor steps is given; a run needs an end. Try --minutes 30."
             )
+        if not 0 <= self.cool_down <= 1 or self.warm_up < 0:
+            raise ValueError(
+                f"cool_down is {self.cool_down} and warm_up {self.warm_up}; the one is a share of "
+                "the run, from 0 to 1, the other a number of steps, 0 or more; 0 is none."
+            )
 
     def done(self, step: int, seconds: float) -> float:
         """The share of the run that lies behind: 1 at its end.
@@ -49,8 +54,9 @@ class Plan:
         >>> Plan(steps=1000).rate(step=900, seconds=0) < Plan(steps=1000).rate(step=500, seconds=0)
         True
         """
-        left = (1 - self.done(step, seconds)) / self.cool_down
-        return self.peak_rate * min(1.0, (step - first_step + 1) / self.warm_up, max(left, 0.01))
+        left = (1 - self.done(step, seconds)) / (self.cool_down or 1e-9)
+        risen = (step - first_step + 1) / (self.warm_up or 1)
+        return self.peak_rate * min(1.0, risen, max(left, 0.01))
 
 
 def device_and_precision() -> tuple[torch.device, torch.dtype | None]:

@@ -46,16 +46,23 @@ def _casts(script: Script) -> Iterator[tuple[int, Thing | None, torch.Tensor]]:
 
 
 def paint(
-    script: Script, progress: torch.Tensor, height: int, width: int, things: bool = True
+    script: Script,
+    progress: torch.Tensor,
+    height: int,
+    width: int,
+    things: bool = True,
+    of_things: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The frames of every scene, (scenes, frames, 3, height, width) in 0–1, at each of the given
-    progresses; without `things`, the same frames with only the land and the sky in them.
+    progresses; without `things`, the same frames with only the land and the sky in them. The things
+    may have a progress `of_things` of their own.
 
     >>> script = Script.roll_all([[0, 0, 0, 0]])
     >>> paint(script, torch.zeros(1, 2, 1, 1), 8, 14).shape
     torch.Size([1, 2, 3, 8, 14])
     """
     resting = looking_at(height, width, script.dice.device)
+    moved = progress if of_things is None else of_things
     frames = script.dice.new_empty(len(script), progress.shape[1], 3, height, width)
     for ground, behind, scenes in _casts(script):
         part, reached = script[scenes], progress[scenes]
@@ -64,12 +71,12 @@ def paint(
             view, pan = camera(part, resting, reached)
         picture = paint_sky(part, view._replace(x=view.x + SKY_PARALLAX * pan))
         if behind and things:
-            picture = paint_thing(picture, behind, part, view, reached)
+            picture = paint_thing(picture, behind, part, view, moved[scenes])
         frames[scenes] = paint_ground(picture, GROUNDS[ground], part, view, pan, reached)
     for kind, thing in enumerate(THINGS.values()):
         scenes = (script.thing == kind).nonzero().flatten()
         if things and len(scenes) and not thing.behind:
             frames[scenes] = paint_thing(
-                frames[scenes], thing, script[scenes], resting, progress[scenes]
+                frames[scenes], thing, script[scenes], resting, moved[scenes]
             )
     return frames.clamp_(0, 1)

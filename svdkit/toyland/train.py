@@ -40,7 +40,7 @@ from .train_sd import ImageStage
 from .train_sight import SightStage
 from .train_svd import VideoStage
 from .train_vae import VaeStage
-from .trained import is_refined
+from .trained import built_on_the_vae
 
 STAGES = {
     stage.name: stage
@@ -74,10 +74,11 @@ def run(stage: str, out: Path, plan: Plan, clips: int | None = None, resume: boo
         raise ValueError(
             f"stage is {stage!r}; there are {', '.join(STAGES)}. Train them in this order."
         )
-    if stage == "vae" and is_refined(out):
+    if stage == "vae" and (built := built_on_the_vae(out)):
         raise ValueError(
-            f"stage is 'vae', but {Path(out) / 'decoders'} has learned on from it, and its encoder "
-            "has to stay as it is. Train decoders on instead, or choose another --out."
+            f"stage is 'vae', but {built[0]} has learned on from it, and its encoder has to stay "
+            "as it is: latents would mean something else. Train decoders instead, or choose "
+            "another --out."
         )
     device, precision = device_and_precision()
     clips = clips or CLIPS.get(device.type, CLIPS["cpu"])[stage]
@@ -137,8 +138,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     keep_memory()
     for stage in SHARES if options.stage == "all" else [options.stage]:
-        if stage == "vae" and options.stage == "all" and is_refined(options.out):
-            continue  # an earlier sitting came as far as its decoders
+        if stage == "vae" and options.stage == "all" and built_on_the_vae(options.out):
+            continue  # an earlier sitting came farther
         share = SHARES[stage] if options.stage == "all" else 1.0
         left = None
         if options.sitting is not None:

@@ -46,13 +46,15 @@ def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]
     }
 
 
-def is_refined(out: Path) -> bool:
-    """Whether decoders have learned on below `out`, from which on the encoder has to rest.
+def built_on_the_vae(out: Path) -> list[Path]:
+    """The stages below `out` that have learned on latents of stage `vae`, whose encoder has to rest
+    from then on.
 
-    >>> is_refined(Path("nowhere"))
-    False
+    >>> built_on_the_vae(Path("nowhere"))
+    []
     """
-    return (Path(out) / "decoders" / "checkpoint.pt").exists()
+    stages = [Path(out) / stage for stage in ("sd", "svd", "motion", "decoders")]
+    return [stage for stage in stages if (stage / "checkpoint.pt").exists()]
 
 
 def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL]:
@@ -68,7 +70,8 @@ def trained_vaes(out: Path) -> tuple[AutoencoderKLTemporalDecoder, AutoencoderKL
     >>> trained_vaes(out)[0].config.scaling_factor
     0.5
     """
-    saved = read_checkpoint(out, "decoders" if is_refined(out) else "vae")
+    refined = (Path(out) / "decoders" / "checkpoint.pt").exists()
+    saved = read_checkpoint(out, "decoders" if refined else "vae")
     video, image = video_vae(), image_vae()
     share_encoder(image, video)
     video.load_state_dict(part(saved["average"], "video"))

@@ -7,7 +7,7 @@
 - takeover: AnimateDiff drafts, and tiny animates the draft's first frame;
 - temporal decoder: AnimateDiff's latents, decoded by tiny's temporal decoder.
 
-Each clip of a held-out caption of Toyland is measured: how it moves, flickers and drifts, and
+Each clip of a caption of Toyland is measured: how it moves, flickers and drifts, and
 whether a judge that knows painted scenes alone sees in its first and in its last frame the thing,
 the colour and the background that the caption names. Painted clips stand beside them.
 """
