@@ -286,19 +286,28 @@ def small_models() -> Iterable[Line]:
     tiny, drawn = results("tiny_evaluation"), results("tiny_sd_evaluation")
     figures, shares = tiny["figures"], drawn["figures"]
     met = sum(target["met"] for target in tiny["targets"].values())
+    asked = figures["things_that_were_asked_for_their_law"]
+    lawful, by_chance = (
+        round(asked * figures[f"share_that_obeys_{name}"]) for name in ("its_law", "if_frozen")
+    )
+    reached = {
+        bucket: figures["motion_by_bucket"][bucket] / due
+        for bucket, due in figures["motion_of_the_truth_by_bucket"].items()
+    }
     yield (
         "tiny_evaluation",
         "`tiny`",
         f"How good is it, on {tiny['scenes']} scenes that it never saw?",
         f"{met} of the {len(tiny['targets'])} goals set for it are met; the first frame is "
         f"{figures['first_frame_psnr']:.1f} dB from the picture; "
-        f"{percent(tiny['targets']['share_that_obeys_its_law']['figure'])} of the things move by "
-        "their law",
+        f"{lawful} of {asked} things move by their law rather than against it, of stills "
+        f"{by_chance}; clips move {percent(reached['20'])} as far as they should at motion bucket "
+        f"20, {percent(reached['240'])} at 240",
     )
     yield (
         "tiny_sd_evaluation",
         "`tiny-sd`",
-        "What of a held-out caption is drawn right?",
+        "What of a caption is drawn right?",
         f"sky and ground in {percent(shares['background_right'])}, the colour in "
         f"{percent(shares['colour_right'])}, the thing in {percent(shares['thing_right'])}",
     )

@@ -38,8 +38,8 @@ tried, tested and taught anywhere; it knows nothing of the real world.
   it wrote for the model as shipped is in `tests/benchmarks/results/` of svdkit's repository.
 """
 LIMITS = {
-    "tiny": "what goes far breaks up, what Toyland does not know sooner; detail below 4 pixels is "
-    "lost.",
+    "tiny": "what goes far breaks up; to a picture of another world the camera comes a little "
+    "nearer, and nothing in it moves; detail below 4 pixels is lost.",
     "tiny-sd": "only the words of Toyland's captions mean anything to it.",
     "tiny-animatediff": "it fits no other model than `tiny-sd`; all clips it saw were painted at "
     f"motion bucket {MOTION_BUCKET:.0f} and {FPS:.0f} fps and had 14 frames or fewer.",

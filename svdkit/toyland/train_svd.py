@@ -273,7 +273,7 @@ class VideoStage(VideoLesson):
     # Above σ = 5, in six of a sampler's ten steps, noise hides what moves where. What was taught at
     # 0.5 and 1.4 was right about the law of 16 things in 16 at σ = 1, of 9 at σ = 30. Yet 690 steps
     # at 2.5 and 1.7 unlearned what rests: its squared error in latents went from 0.0144 to 0.0201,
-    # in 226 at 1.2 and 1.9 to 0.0142. These lie between the two; the `tiny` that ships had those.
+    # in 226 at 1.2 and 1.9 to 0.0142. These lie between the two.
     noise = (1.8, 1.9)
 
     def __init__(self, clips: int, device: torch.device, out: Path) -> None:

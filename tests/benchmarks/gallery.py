@@ -27,7 +27,6 @@ TIMES, GAP = 3, 6  # a frame is enlarged so often; pixels between frames side by
 GREY = 128  # of the gap: neither a light page nor a dark one shows it as a bar
 SCENES = {
     "balloon": ("a red balloon over green hills at dusk", 1),
-    "boat": ("a white boat on the sea by day", 1),
     "sea": ("the sea by day", 2),
     "moon": ("the moon over green hills at night", 0),
 }
@@ -77,7 +76,7 @@ PIECES = (
     Piece(
         "extend",
         "Longer, by two extensions",
-        'sk.extend(sk.animate(boat, "tiny", motion_bucket_id=60, seed=7), "tiny", times=2, seed=7)',
+        'sk.extend(sk.animate(moon, "tiny", motion_bucket_id=60, seed=7), "tiny", times=2, seed=7)',
     ),
     Piece(
         "animate_prompt",
