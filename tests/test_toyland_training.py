@@ -34,6 +34,7 @@ from svdkit.toyland import (
     trained,
     trials,
 )
+from svdkit.toyland.conditions import clip_pixels
 from svdkit.toyland.export import WEIGHTS
 from svdkit.toyland.forecast import last_doubling
 from svdkit.toyland.judge import train_judge
@@ -72,7 +73,6 @@ from svdkit.toyland.train_svd import (
     VideoLesson,
     VideoStage,
     checked,
-    clip_pixels,
     denoised,
 )
 from svdkit.toyland.train_vae import CROP_STEPS, VaeStage, distance
@@ -325,7 +325,7 @@ def test_a_lesson_on_pictures_that_do_not_move_runs_too(tmp_path):
 @pytest.mark.parametrize(
     ("frames", "lesson"),
     [
-        (torch.zeros(2, 3, 32, 48), r"shape \(2, 3, 32, 48\).*\(2, 14, 3, 64, 112\)"),
+        (torch.zeros(2, 3, 32, 48), r"shape \(2, 3, 32, 48\).*\(2, 14, 3, 64, 128\)"),
         (torch.zeros(1, 3, 3, 32, 48), r"wants \(2, frames, 3, height, width\)"),
         (torch.zeros(2, 3, 3, 30, 48), "multiples of 8"),
         (torch.full((2, 3, 3, 32, 48), 255.0), r"from 255 to 255.*make 2 \* c - 1"),
@@ -334,7 +334,20 @@ def test_a_lesson_on_pictures_that_do_not_move_runs_too(tmp_path):
 )
 def test_a_lesson_says_what_is_wrong_with_clips_that_it_cannot_use(frames, lesson):
     with pytest.raises(ValueError, match=lesson):
-        checked(frames, n=2)
+        checked(frames, n=2, grid=8)
+
+
+def test_a_lesson_asks_for_sizes_that_its_pipeline_can_halve_as_often_as_it_does():
+    """`tiny`'s VAE halves a picture twice and its UNet once; the original's do it three times."""
+    tiny = architectures.video_pipeline(
+        architectures.video_vae(), architectures.video_unet(), architectures.image_encoder()
+    )
+    lesson = VideoLesson(tiny, training_batch, clips=1)
+    assert lesson.grid == 8
+    frames = torch.zeros(1, 3, 3, 72, 112)
+    assert checked(frames, 1, lesson.grid) is frames
+    with pytest.raises(ValueError, match=r"multiples of 64, such as \(1, 14, 3, 64, 128\)"):
+        checked(frames, 1, grid=64)
 
 
 def test_a_motion_stage_draws_clips_below_painted_ones(runs):
@@ -771,14 +784,16 @@ def test_a_few_steps_on_from_a_model_count_in_the_average(runs, tmp_path):
     assert (average - new).norm() < (average - old).norm()
 
 
-def test_clip_sees_in_training_what_the_pipeline_shows_it():
+@pytest.mark.parametrize("size", [(64, 112), (576, 1024)])
+def test_clip_sees_in_training_what_the_pipeline_shows_it(size):
     """The pipeline resizes and normalises on its own; training has to arrive at nearly the same
     numbers.
     """
     pipeline = architectures.video_pipeline(
         architectures.video_vae(), architectures.video_unet(), architectures.image_encoder().eval()
     )
-    picture = scene(seed=2).image
+    dice = np.random.default_rng(0)  # nothing but detail, which a smaller picture cannot hold
+    picture = Image.fromarray(dice.integers(0, 256, (*size, 3)).astype(np.uint8))
     with torch.no_grad():
         shown = pipeline._encode_image(picture, CPU, 1, False)[0, 0]
         pixels = torch.from_numpy(np.asarray(picture).copy()).movedim(-1, 0)[None] / 127.5 - 1
@@ -809,6 +824,39 @@ def test_a_pool_holds_the_newest_chunks_and_is_the_same_after_a_pause():
         drawn = through.draw(step, 20, torch.Generator().manual_seed(step))[0]
     assert set(drawn.tolist()) == {2, 3}
     assert torch.equal(drawn, resumed.draw(7, 20, torch.Generator().manual_seed(7))[0])
+
+
+def test_processes_that_train_together_share_out_the_clips(tmp_path):
+    script = tmp_path / "paint.py"
+    script.write_text(
+        "import torch\n"
+        "from svdkit.toyland import together\n"
+        "from svdkit.toyland.pools import Pool\n"
+        "together.join(torch.device('cpu'))\n"
+        "made = []\n"
+        "pool = Pool(lambda number: (made.append(number), torch.ones(1))[1:], every=2, depth=2)\n"
+        "for step in range(4):\n"
+        "    pool.newest(step * together.count() + together.rank())\n"
+        "print(f'made {made}', flush=True)\n"
+    )
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ran = subprocess.run([sys.executable, *command, script], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(ran.stdout.split("made ")[1:]) == ["[0, 2]\n", "[1, 3]\n"]
+
+
+def test_gradients_of_an_interrupted_step_are_not_learned_from(runs, tmp_path):
+    class Constant(VideoStage):
+        def loss(self, step):
+            return sum(weight.sum() for weight in self.networks.parameters()) * 0.0, {}
+
+    stage = Constant(2, CPU, runs)
+    before = copy.deepcopy(stage.networks.state_dict())
+    for weight in stage.networks.parameters():
+        weight.grad = torch.ones_like(weight)
+    train(stage, Plan(steps=1, warm_up=0, draw_every=None), tmp_path, device=CPU)
+    moved = [(stage.networks.state_dict()[name] - old).abs().max() for name, old in before.items()]
+    assert max(moved) < 1e-5  # weight decay alone
 
 
 def test_the_learning_rate_warms_up_stays_and_cools_down():

@@ -2,7 +2,8 @@
 
 Painting and encoding a clip costs about as much as learning from it once. So each is learned from
 several times, with other noise, before it leaves the pool. What is in the pool depends on the
-step's number alone: a resumed run finds what it left.
+step's number alone: a resumed run finds what it left. Processes that train together share out the
+series: no two of them make the same chunk.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Callable
 
 import torch
 
+from . import together
+
 Examples = tuple[torch.Tensor, ...]
 
 
 class Pool:
     """The newest `depth` chunks of an endless series of examples; `make(number)` makes a chunk, one
-    more `every` so many steps.
+    more `every` so many steps of this process. Steps are those of all processes, in turn.
 
     >>> pool = Pool(lambda number: (torch.full((4,), number),), every=2, depth=3)
     >>> pool.draw(step=0, n=2, dice=torch.Generator())[0].tolist()
@@ -50,8 +53,8 @@ class Pool:
         >>> Pool(lambda number: (torch.tensor([number]),), every=2, depth=2).newest(5)
         (tensor([2]),)
         """
-        newest = step // self.every
+        newest = step // together.count() // self.every
         for number in range(max(self.next, newest - self.depth + 1), newest + 1):
-            self.chunks.append(self.make(number))
+            self.chunks.append(self.make(number * together.count() + together.rank()))
         self.next = newest + 1
         return self.chunks[-1]

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from .architectures import CONTEXT, HEIGHT, WIDTH, image_encoder
+from .conditions import clip_pixels
 from .grounds import GROUNDS
 from .laws import at_rest
 from .pools import Pool
@@ -24,7 +25,6 @@ from .sheets import film_strips
 from .skies import SKIES
 from .staging import paint
 from .things import COLOURS, THINGS
-from .train_svd import clip_pixels
 
 USES = 8  # how often a picture is learned from: it takes longer to paint than to learn from
 WHERE = 3.0  # how much half a frame height beside the right place counts

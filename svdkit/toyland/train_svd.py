@@ -18,18 +18,16 @@ from pathlib import Path
 import torch
 from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
-from torch.nn.functional import interpolate
 
 from .architectures import (
     HEIGHT,
-    SHRINK,
     SVD_SCHEDULE,
-    WIDTH,
     begin_from_image_unet,
     image_unet,
     video_pipeline,
     video_unet,
 )
+from .conditions import clip_pixels, denoised
 from .pools import Pool
 from .scenes import TrainingBatch, training_batch
 from .sheets import decibels, film_strips
@@ -43,55 +41,21 @@ DROPPED = 0.12  # the share of clips without their picture: guidance needs an un
 SHORTER = 0.15  # the share of steps on fewer than 14 frames
 USES = 4  # how often a clip is learned from, each time with other noise
 PHOTOS = 0.2  # the share of photo-like clips, to which the camera comes nearer
-GRID = 2 * SHRINK  # pixels: the VAE and then the UNet halve what they are given
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures in −1…1 as CLIP's image encoder wants them: 224 × 224, normalised by CLIP's own mean
-    and spread.
-
-    >>> clip_pixels(torch.zeros(1, 3, 64, 112)).shape
-    torch.Size([1, 3, 224, 224])
-    """
-    resized = interpolate(pictures, (224, 224), mode="bicubic", align_corners=True)
-    mean, std = (
-        torch.tensor(values, device=pictures.device)[:, None, None]
-        for values in (CLIP_MEAN, CLIP_STD)
-    )
-    return ((resized + 1) / 2 - mean) / std
-
-
-def denoised(
-    unet: torch.nn.Module, noised: torch.Tensor, sigma: torch.Tensor, beside: torch.Tensor, *told
-) -> torch.Tensor:
-    """The clips that the UNet sees in latents of unit variance, (n, frames, 4, height, width), with
-    noise of the levels `sigma`, (n,), beside those of their pictures; `told` are what CLIP makes of
-    these, and fps − 1, bucket and noise augmentation.
-
-    >>> from .architectures import CONTEXT, video_unet
-    >>> noised, told = torch.zeros(1, 2, 4, 8, 8), (torch.zeros(1, 1, CONTEXT), torch.zeros(1, 3))
-    >>> denoised(video_unet(), noised, torch.ones(1), noised, *told).shape
-    torch.Size([1, 2, 4, 8, 8])
-    """
-    level = sigma[:, None, None, None, None]
-    whole = (level**2 + 1).sqrt()
-    answer = unet(torch.cat([noised / whole, beside], 2), 0.25 * sigma.log(), *told).sample.float()
-    return noised / whole**2 - level / whole * answer
-
-
-def checked(frames: torch.Tensor, n: int) -> torch.Tensor:
+def checked(frames: torch.Tensor, n: int, grid: int) -> torch.Tensor:
     """The frames that `draw(n, number)` gave, or an error that says what a lesson wants instead.
 
-    >>> checked(torch.zeros(2, 14, 64, 112, 3), n=2)
+    >>> checked(torch.zeros(2, 14, 64, 112, 3), n=2, grid=8)
     Traceback (most recent call last):
     ValueError: draw gave frames of shape (2, 14, 64, 112, 3); a lesson wants (2, frames, 3, ...
     """
     shape, low, high = tuple(frames.shape), float(frames.min()), float(frames.max())
-    if frames.ndim != 5 or shape[0] != n or shape[2] != 3 or shape[3] % GRID or shape[4] % GRID:
+    side = grid * (HEIGHT // grid or 1)
+    if frames.ndim != 5 or shape[0] != n or shape[2] != 3 or shape[3] % grid or shape[4] % grid:
         raise ValueError(
             f"draw gave frames of shape {shape}; a lesson wants ({n}, frames, 3, height, width), "
-            f"height and width multiples of {GRID}, such as ({n}, 14, 3, {HEIGHT}, {WIDTH})."
+            f"height and width multiples of {grid}, such as ({n}, 14, 3, {side}, {2 * side})."
         )
     if not -1.001 <= low <= high <= 1.001:
         raise ValueError(
@@ -131,6 +95,8 @@ class VideoLesson:
         self.guidance = guidance
         self.vae = copy.deepcopy(pipeline.vae).to(device).requires_grad_(False)
         self.scale = self.vae.config.scaling_factor
+        # Pixels: the VAE and then the UNet halve what they are given, each a few times.
+        self.grid = pipeline.vae_scale_factor * 2 ** (len(pipeline.unet.down_blocks) - 1)
         learners = {"unet": pipeline.unet, "encoder": pipeline.image_encoder}
         self.networks = torch.nn.ModuleDict(copy.deepcopy(learners))
         self.networks.to(device).requires_grad_(True)
@@ -146,26 +112,24 @@ class VideoLesson:
     @torch.no_grad()
     def encoded(self, number: int, n: int) -> tuple[torch.Tensor, ...]:
         """Clips as latents of unit variance, their first frames as pixels, their conditions (fps −
-        1, motion bucket), and how much an error counts where.
+        1, motion bucket), and how much moves where.
         """
         batch = self.draw(n, number)
-        frames = checked(batch.frames, n).to(self.device)
+        frames = checked(batch.frames, n, self.grid).to(self.device)
         latents = [
             self.vae.encode(clips.flatten(0, 1)).latent_dist.mode()
             for clips in frames.split(self.clips)
         ]
         latents = torch.cat(latents).float().unflatten(0, (n, -1)) * self.scale
         conditions = torch.stack([batch.fps - 1, batch.motion_bucket_id], 1).to(self.device)
-        # Picture, fps and bucket tell where it moves wherever the law does: stressing that changes
-        # what is learned first, and not what is right.
-        counts = stressed(differing(frames, frames[:, :1], latents.shape[-2:]))
-        return latents, frames[:, 0], conditions, counts
+        moves = differing(frames, frames[:, :1], latents.shape[-2:])
+        return latents, frames[:, 0], conditions, moves
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """How well the UNet tells noise from clip at random noise levels."""
         unet, encoder, n = self.networks["unet"], self.eye(self.networks), self.clips
         dice = torch.Generator().manual_seed(step)
-        latents, pictures, conditions, counts = self.pool.draw(step, n, dice)
+        latents, pictures, conditions, moves = self.pool.draw(step, n, dice)
         if float(torch.rand((), generator=dice)) < SHORTER:
             frames = max(2, latents.shape[1])
             latents = latents[:, : int(torch.randint(1, frames, (), generator=dice))]
@@ -178,8 +142,7 @@ class VideoLesson:
         def uniform(*shape: int) -> torch.Tensor:
             return torch.rand(*shape, generator=noise, device=self.device)
 
-        # The picture as the pipeline gives it: with a little noise, encoded, not scaled, beside
-        # every frame.
+        # The picture as the pipeline gives it: with a little noise, encoded, not scaled.
         added = torch.exp(0.8 * normal(n) - 3.5)
         noisy = pictures + added[:, None, None, None] * normal(*pictures.shape)
         kept = (uniform(n) >= DROPPED).float()
@@ -199,6 +162,9 @@ class VideoLesson:
         noised = latents + sigma[:, None, None, None, None] * normal(*latents.shape)
         beside = beside[:, None].expand(-1, latents.shape[1], -1, -1, -1)
         found = denoised(unet, noised, sigma, beside, seen, told)
+        # Picture, fps and bucket tell where it moves wherever the law does: stressing that changes
+        # what is learned first, and not what is right. Without its picture, nothing tells.
+        counts = stressed(moves, kept[:, None, None, None, None])
         # So weighed, what the UNet is asked for is as large at one noise level as at another.
         error = (counts * (found - latents).square()).mean((1, 2, 3, 4)) * (1 + sigma**-2)
         middle = (log_sigma > 0) & (log_sigma < 2)  # where it is decided what moves where

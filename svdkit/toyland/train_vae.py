@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from . import together
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH, image_vae, share_encoder, video_vae
 from .pools import Pool
 from .scenes import training_batch
@@ -100,7 +101,8 @@ class VaeStage:
         (torch.Size([16, 2, 3, 32, 32]), torch.Size([16, 2, 1, 32, 32]))
         """
         painted, counts = self.painted.newest(step)
-        return painted[step % self.ahead], counts[step % self.ahead]
+        own = step // together.count() % self.ahead
+        return painted[own], counts[own]
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Reconstruction of clips by one decoder and of some of their frames, or of single

@@ -12,6 +12,7 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
+from .conditions import clip_pixels, denoised
 from .laws import progress_of
 from .measures import (
     backwards,
@@ -30,7 +31,6 @@ from .photos import come_nearer
 from .scenes import scene
 from .sheets import decibels
 from .stress import differing
-from .train_svd import clip_pixels, denoised
 
 STEPS, GUIDANCE = 10, 2.0  # tiny's own defaults
 NOISES = (700.0, 30.0, 5.0, 1.0)  # the sampler begins at the first and passes the others
@@ -131,11 +131,12 @@ def evaluate_tiny(make: Maker, number: int) -> tuple[dict, list[torch.Tensor]]:
     figures["flicker"] = flickering(clips)
     figures["flicker_of_the_truth"] = flickering(truths)
     few = images[: max(2, number // 4)]
+    half = scenes[: max(2, number // 2)]
 
     def moved(**how: int) -> tuple[float, float]:
         """The motion of the clips that are made, and of those that are painted."""
-        painted = [to_frames(drawn.clip(**how)) for drawn in scenes[: len(few)]]
-        return moving([make(image, **how) for image in few]), moving(painted)
+        painted = [to_frames(drawn.clip(**how)) for drawn in half]
+        return moving([make(drawn.image, **how) for drawn in half]), moving(painted)
 
     by_bucket = {bucket: moved(motion_bucket_id=bucket) for bucket in BUCKETS}
     by_fps = {fps: moved(fps=fps) for fps in (5, 10, 20)}
