@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from svdkit.toyland import laws, photos, scenes
+from svdkit.toyland import laws, photos, scenes, staging
 from svdkit.toyland.grounds import GROUNDS
+from svdkit.toyland.painting import looking_at
 from svdkit.toyland.scenes import captions, scene, training_batch
 from svdkit.toyland.scripts import Script
 from svdkit.toyland.skies import SKIES
@@ -218,6 +219,24 @@ def test_a_training_batch_agrees_with_single_scenes_painted_from_the_same_script
     for i in range(6):
         alone = scenes.paint(script[torch.tensor([i])], progress[i : i + 1], 32, 56)
         assert torch.allclose(together[i], alone[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("ground", GROUNDS, ids=lambda ground: ground.name)
+def test_where_the_camera_goes_the_ground_tells(ground):
+    for seed in range(4):
+        script = scene(seed, f"{ground.name} by day").script
+        progress = laws.progress_of(torch.tensor([127.0]), torch.tensor([7.0]), 14)
+        view, pan = staging.camera(script, looking_at(64, 112), progress)
+        widths = (view.x[0, :, 0, -1] - view.x[0, :, 0, 0]).tolist()
+        assert np.sign(float(pan[0, -1])) == ground.pan
+        assert (widths[-1] < widths[0]) == (ground.pan == 0)
+
+
+def test_a_ball_is_on_its_way_down_and_bounces_as_high_as_it_was():
+    ways = [middles("a red ball on the snow by day", seed)[:, 1] for seed in range(4)]
+    assert all(way[1] > way[0] for way in ways)
+    starts, tops = [way[0] for way in ways], [way[4:].min() for way in ways]
+    assert np.argsort(starts).tolist() == np.argsort(tops).tolist()
 
 
 def test_scenes_and_training_never_share_a_seed():

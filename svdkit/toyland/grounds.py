@@ -33,7 +33,8 @@ class Land:
 
 @dataclass(frozen=True)
 class Ground:
-    """A kind of ground: its name in a caption, and its land, or None for water.
+    """A kind of ground: its name in a caption, its land, or None for water, and where the camera
+    goes if no thing is there.
 
     >>> [ground.name for ground in GROUNDS]
     ['green hills', 'the sea', 'the snow', 'the dunes']
@@ -41,6 +42,7 @@ class Ground:
 
     name: str
     land: Land | None
+    pan: int  # −1 to the left, 1 to the right; 0 nearer
 
 
 HILLS = Land(
@@ -69,10 +71,10 @@ DUNES = Land(
     crests=True,
 )
 GROUNDS = (
-    Ground("green hills", HILLS),
-    Ground("the sea", None),
-    Ground("the snow", SNOW),
-    Ground("the dunes", DUNES),
+    Ground("green hills", HILLS, pan=0),
+    Ground("the sea", None, pan=1),
+    Ground("the snow", SNOW, pan=0),
+    Ground("the dunes", DUNES, pan=-1),
 )
 
 

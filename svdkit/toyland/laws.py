@@ -81,9 +81,11 @@ def _rises(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
 
 
 def _bounces(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
-    """A ball falls, bounces off the ground and falls again, straight up and down."""
+    """A ball on its way down bounces off the ground and falls again, straight up and down; how high
+    it is at first tells how high it bounces.
+    """
     ground, height = script.roll("y", 0.60, 0.74), script.roll("freedom", 0.55, 1.0)
-    swing = 2.2 * progress + script.roll("phase", 0.0, 0.9)
+    swing = 2.2 * progress + 0.6
     lift = height * swing.cos().abs()
     return Pose(_across(script, aspect), ground - lift, phase=0.8 * progress, lift=lift)
 

@@ -11,7 +11,6 @@ import torch
 DICE = (
     "x", "y", "size", "facing", "phase", "freedom",  # of the thing
     "horizon", "relief", "place", "clouds",  # of the ground and the sky
-    "camera", "pan", "zoom",  # of the camera
 )  # fmt: skip
 
 

@@ -17,15 +17,17 @@ SKY_PARALLAX = 0.10  # the sky follows a pan this little; the nearest land follo
 
 
 def camera(script: Script, view: View, progress: torch.Tensor) -> tuple[View, torch.Tensor]:
-    """The moving view of scenes without a thing, and how far it has panned: a third each pan left,
-    pan right and zoom in.
+    """The moving view of scenes without a thing, and how far it has panned. It pans or comes nearer
+    as the ground has it: which way it goes a picture has to tell, or a small model goes every way
+    at once.
 
     >>> script = Script.roll_all([[0, 0, 0, 0]] * 5)
     >>> _, pan = camera(script, looking_at(4, 8), torch.ones(5, 2, 1, 1))
     >>> pan.shape
     torch.Size([5, 2, 1, 1])
     """
-    way = script.roll("camera", 0, 3).floor() - 1
+    ways = torch.tensor([float(ground.pan) for ground in GROUNDS], device=script.ground.device)
+    way = ways[script.ground].view(-1, 1, 1, 1)
     pan = way * travelled(0.40, progress, reach=1.0)
     zoom = 1 + torch.where(way == 0, 1.0, 0.0) * travelled(0.16, progress, reach=0.5)
     level = horizon(script)
