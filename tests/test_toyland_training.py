@@ -14,9 +14,11 @@ import pytest
 import torch
 from diffusers import (
     AnimateDiffPipeline,
+    AutoencoderKLTemporalDecoder,
     MotionAdapter,
     StableDiffusionPipeline,
     StableVideoDiffusionPipeline,
+    UNetSpatioTemporalConditionModel,
 )
 from PIL import Image
 from safetensors.torch import load_file
@@ -31,10 +33,11 @@ from svdkit.toyland import (
     motion_judge,
     motion_parts,
     pools,
+    train_svd,
     trained,
     trials,
 )
-from svdkit.toyland.conditions import clip_pixels
+from svdkit.toyland.conditions import clip_pixels, sides_divide_by
 from svdkit.toyland.export import WEIGHTS
 from svdkit.toyland.forecast import last_doubling
 from svdkit.toyland.judge import train_judge
@@ -339,15 +342,35 @@ def test_a_lesson_says_what_is_wrong_with_clips_that_it_cannot_use(frames, lesso
 
 def test_a_lesson_asks_for_sizes_that_its_pipeline_can_halve_as_often_as_it_does():
     """`tiny`'s VAE halves a picture twice and its UNet once; the original's do it three times."""
+    original = sk.MODELS["svd-xt"]
+    with torch.device("meta"):
+        parts = (
+            AutoencoderKLTemporalDecoder.from_config(original.config_of("vae")),
+            UNetSpatioTemporalConditionModel.from_config(original.config_of("unet")),
+        )
+    large = architectures.video_pipeline(*parts, architectures.image_encoder())
     tiny = architectures.video_pipeline(
         architectures.video_vae(), architectures.video_unet(), architectures.image_encoder()
     )
-    lesson = VideoLesson(tiny, training_batch, clips=1)
-    assert lesson.grid == 8
     frames = torch.zeros(1, 3, 3, 72, 112)
-    assert checked(frames, 1, lesson.grid) is frames
+    assert checked(frames, 1, VideoLesson(tiny, training_batch, clips=1).grid) is frames
     with pytest.raises(ValueError, match=r"multiples of 64, such as \(1, 14, 3, 64, 128\)"):
-        checked(frames, 1, grid=64)
+        checked(frames, 1, sides_divide_by(large))
+
+
+def test_errors_are_stressed_where_things_move_but_only_in_clips_whose_picture_is_there(
+    runs, monkeypatch
+):
+    stage, asked = VideoStage(8, CPU, runs), []
+    monkeypatch.setattr(
+        train_svd, "stressed", lambda *how: asked.append(stressed(*how)) or asked[-1]
+    )
+    for dropped in (0.0, 1.0):
+        monkeypatch.setattr(train_svd, "DROPPED", dropped)
+        stage.loss(0)
+    told, untold = asked
+    assert (told.amax((1, 2, 3, 4)) > 1.5).any()
+    assert (untold == 1).all()
 
 
 def test_a_motion_stage_draws_clips_below_painted_ones(runs):

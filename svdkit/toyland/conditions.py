@@ -4,7 +4,10 @@ pipeline has it.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
+from diffusers import StableVideoDiffusionPipeline
 from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
     _resize_with_antialiasing,
 )
@@ -19,7 +22,10 @@ def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
     >>> clip_pixels(torch.zeros(1, 3, 64, 112)).shape
     torch.Size([1, 3, 224, 224])
     """
-    with torch.autocast(pictures.device.type, enabled=False):  # its blur would round all pixels
+    kind = pictures.device.type
+    # Where a step is in mixed precision, its blur would round all pixels.
+    mixed = torch.is_autocast_enabled(kind) if kind in ("cpu", "cuda") else False
+    with torch.autocast(kind, enabled=False) if mixed else nullcontext():
         resized = _resize_with_antialiasing(pictures, (224, 224))
     mean, std = (
         torch.tensor(values, device=pictures.device)[:, None, None]
@@ -44,3 +50,15 @@ def denoised(
     whole = (level**2 + 1).sqrt()
     answer = unet(torch.cat([noised / whole, beside], 2), 0.25 * sigma.log(), *told).sample.float()
     return noised / whole**2 - level / whole * answer
+
+
+def sides_divide_by(pipeline: StableVideoDiffusionPipeline) -> int:
+    """What the height and width of a picture divide by, in pixels: each level of the VAE and of the
+    UNet but the first halves them.
+
+    >>> from .architectures import image_encoder, video_pipeline, video_unet, video_vae
+    >>> sides_divide_by(video_pipeline(video_vae(), video_unet(), image_encoder()))
+    8
+    """
+    levels = pipeline.vae.config.block_out_channels, pipeline.unet.config.down_block_types
+    return 2 ** (sum(map(len, levels)) - 2)

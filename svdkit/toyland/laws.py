@@ -81,8 +81,8 @@ def _rises(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
 
 
 def _bounces(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
-    """A ball on its way down bounces off the ground and falls again, straight up and down; how high
-    it is at first tells how high it bounces.
+    """A ball falls, bounces off the ground and falls again, straight up and down; how high above
+    the ground it is at first tells how high it bounces.
     """
     ground, height = script.roll("y", 0.60, 0.74), script.roll("freedom", 0.55, 1.0)
     swing = 2.2 * progress + 0.6

@@ -190,7 +190,9 @@ class Trainer:
     def learn(self) -> dict[str, torch.Tensor]:
         """One step; returns its loss and the stage's figures."""
         networks = self.stage.networks
-        networks.zero_grad(set_to_none=True)  # a step that was interrupted may have left some
+        networks.zero_grad(
+            set_to_none=True
+        )  # of a step that was interrupted, or of the caller's own
         mixed = (
             torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
         )

@@ -27,7 +27,7 @@ from .architectures import (
     video_pipeline,
     video_unet,
 )
-from .conditions import clip_pixels, denoised
+from .conditions import clip_pixels, denoised, sides_divide_by
 from .pools import Pool
 from .scenes import TrainingBatch, training_batch
 from .sheets import decibels, film_strips
@@ -95,8 +95,7 @@ class VideoLesson:
         self.guidance = guidance
         self.vae = copy.deepcopy(pipeline.vae).to(device).requires_grad_(False)
         self.scale = self.vae.config.scaling_factor
-        # Pixels: the VAE and then the UNet halve what they are given, each a few times.
-        self.grid = pipeline.vae_scale_factor * 2 ** (len(pipeline.unet.down_blocks) - 1)
+        self.grid = sides_divide_by(pipeline)
         learners = {"unet": pipeline.unet, "encoder": pipeline.image_encoder}
         self.networks = torch.nn.ModuleDict(copy.deepcopy(learners))
         self.networks.to(device).requires_grad_(True)
