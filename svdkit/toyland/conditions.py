@@ -24,7 +24,7 @@ def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
     """
     kind = pictures.device.type
     # Where a step is in mixed precision, its blur would round all pixels.
-    mixed = torch.is_autocast_enabled(kind) if kind in ("cpu", "cuda") else False
+    mixed = kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
     with torch.autocast(kind, enabled=False) if mixed else nullcontext():
         resized = _resize_with_antialiasing(pictures, (224, 224))
     mean, std = (

@@ -190,9 +190,8 @@ class Trainer:
     def learn(self) -> dict[str, torch.Tensor]:
         """One step; returns its loss and the stage's figures."""
         networks = self.stage.networks
-        networks.zero_grad(
-            set_to_none=True
-        )  # of a step that was interrupted, or of the caller's own
+        # A step that was interrupted, or a backward() of the caller's, may have left some.
+        networks.zero_grad(set_to_none=True)
         mixed = (
             torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
         )
