@@ -851,8 +851,9 @@ def test_a_pool_holds_the_newest_chunks_and_is_the_same_after_a_pause():
 
 def test_processes_that_train_together_share_out_the_clips(tmp_path):
     script = tmp_path / "paint.py"
+    # A file each: lines that two processes print into one pipe may cut each other.
     script.write_text(
-        "import torch\n"
+        "import pathlib, sys, torch\n"
         "from svdkit.toyland import together\n"
         "from svdkit.toyland.pools import Pool\n"
         "together.join(torch.device('cpu'))\n"
@@ -860,12 +861,14 @@ def test_processes_that_train_together_share_out_the_clips(tmp_path):
         "pool = Pool(lambda number: (made.append(number), torch.ones(1))[1:], every=2, depth=2)\n"
         "for step in range(4):\n"
         "    pool.newest(step * together.count() + together.rank())\n"
-        "print(f'made {made}', flush=True)\n"
+        "pathlib.Path(sys.argv[1], f'made{together.rank()}').write_text(str(made))\n"
     )
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run([sys.executable, *command, script], capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, *command, script, tmp_path], capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stderr
-    assert sorted(ran.stdout.split("made ")[1:]) == ["[0, 2]\n", "[1, 3]\n"]
+    assert [(tmp_path / f"made{rank}").read_text() for rank in (0, 1)] == ["[0, 2]", "[1, 3]"]
 
 
 def test_gradients_of_an_interrupted_step_are_not_learned_from(runs, tmp_path):
