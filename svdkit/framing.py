@@ -75,14 +75,32 @@ def frame_for(
     """
     settings = settings or Settings()
     row, unet, vae = architecture_of(model)
-    # each level of the VAE and of the UNet but the first halves the sides
-    step = 2 ** (len(vae["block_out_channels"]) + len(unet["down_block_types"]) - 2)
+    step = sides_divide_by(unet, vae)
     native = (row.height, row.width) if row else NATIVE
     height, width = natural_frame(size, *native, multiple=step)
     if settings.height or settings.width:
-        aspect = width / height
-        height = settings.height or max(step, round(settings.width / aspect / step) * step)
-        width = settings.width or max(step, round(settings.height * aspect / step) * step)
+        return in_proportion(settings, width / height, step)
+    return height, width
+
+
+def sides_divide_by(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+    """Say what sides divide by: each level of the VAE and the UNet but the first halves them.
+
+    >>> [sides_divide_by(*architecture_of(model)[1:]) for model in ("svd-xt", "tiny")]
+    [64, 8]
+    """
+    return 2 ** (len(vae["block_out_channels"]) + len(unet["down_block_types"]) - 2)
+
+
+def in_proportion(settings: Settings, aspect: float, step: int) -> tuple[int, int]:
+    """Give (height, width): the sides that are set, and one that is open as `aspect` has it.
+
+    >>> in_proportion(Settings(width=1024), 16 / 9, step=64)
+    (576, 1024)
+    """
+    height, width = settings.height, settings.width
+    height = height or max(step, round(width / aspect / step) * step)
+    width = width or max(step, round(height * aspect / step) * step)
     return height, width
 
 

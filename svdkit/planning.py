@@ -7,7 +7,7 @@ from typing import Any
 
 from .addresses import address_of, find
 from .checkpoints import read_json
-from .framing import NATIVE
+from .framing import NATIVE, in_proportion, sides_divide_by
 from .gpus import GPUS, Gpu, find_gpu, present_gpu
 from .hub import cached_folder
 from .measured import Measurement, measurements, newest
@@ -151,19 +151,15 @@ def _card(gpu: str | Gpu | None) -> tuple[Gpu, str]:
 
 
 def _step(row: Model) -> int:
-    """Say what sides divide by: each level of the VAE and the UNet but the first halves them."""
-    vae, unet = row.config_of("vae"), row.config_of("unet")
-    return 2 ** (len(vae["block_out_channels"]) + len(unet["down_block_types"]) - 2)
+    return sides_divide_by(row.config_of("unet"), row.config_of("vae"))
 
 
 def _size(row: Model, settings: Settings) -> tuple[int, int]:
     """Take the size asked for; where one side is open, the other follows in proportion."""
-    step, aspect = _step(row), row.width / row.height
-    height, width = settings.height, settings.width
-    if not height and not width:
-        height, width = row.height, row.width
-    height = height or max(step, round(width / aspect / step) * step)
-    width = width or max(step, round(height * aspect / step) * step)
+    if not settings.height and not settings.width:
+        return row.height, row.width
+    step = _step(row)
+    height, width = in_proportion(settings, row.width / row.height, step)
     if height % step or width % step:
         raise ValueError(
             f"{height}×{width} does not suit {row.name}: its sides divide by {step}. Try "
