@@ -88,7 +88,9 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> argpa
     command.add_argument("clip", type=_path, metavar="CLIP", help="a video, or a folder of frames")
     command.add_argument("--image", help="its picture, where that is not beside it")
     command.add_argument(
-        "--model", help="the model, where the recipe does not name one of svdkit's"
+        "--model",
+        action="append",
+        help="a model, where the recipe does not name one of svdkit's; once for each",
     )
     command.add_argument("-o", "--out", type=_path, help="where to save what comes out")
     command.add_argument("--overwrite", action="store_true", help="replace files of others too")

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import video
+from .casting import Missing
 from .clips import Clip
 from .frames import psnr, sha256_of_frames, size_of
 from .images import ImageLike
 from .notes import steps_of
 from .paths import as_path, shown
-from .replay import Missing, Replay
+from .replay import Replay
 
 if TYPE_CHECKING:
-    from diffusers import StableVideoDiffusionPipeline
+    from .casting import Given
 
 SLACK = 0.5  # dB by which a file may be further from a clip than its own coding explains
 
@@ -60,13 +61,14 @@ def rerun(
     path: str | os.PathLike,
     *,
     image: ImageLike | None = None,
-    pipeline: "str | os.PathLike | StableVideoDiffusionPipeline | None" = None,
+    pipeline: "Given | Sequence[Given] | None" = None,
     progress: bool = True,
 ) -> Rerun:
     """Make a saved clip again from its recipe, and say whether it is the same.
 
     The picture is taken from beside the file, or is `image`, fitted as it was. The model is the
-    one that the recipe names if it is a row of MODELS; any other is asked for, as `pipeline`.
+    one that the recipe names if it is one of svdkit's; any other is asked for, as `pipeline`: a
+    loaded one, a name, a hub address or a folder, or a list of these where steps have several.
 
     >>> from tempfile import mkdtemp
     >>> from svdkit import animate, sample_image

@@ -1,34 +1,29 @@
 """Following a recipe step by step.
 
-A recipe may come from a stranger. It is data: each value in it is checked before it is used, no
-file or address in it is opened, and no model is loaded but those of MODELS and
-PROMPT_MODELS.
+A recipe may come from a stranger. It is data: each value in it is checked before it is used, and no
+file or address in it is opened.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checkpoints import is_for
+from .casting import Cast, Missing
 from .clips import Clip
-from .devices import DTYPES, pick_device
 from .drawings import Drawing
 from .edits import EDITS, MOST_SHOWN, Edit, Size, size_after
 from .frames import sha256_of_frames
 from .images import ImageLike, fit, fitting_in, open_image
-from .memory import ARITHMETICS
 from .notes import steps_of
-from .pipelines import load_for
-from .prompts import names_for
 from .settings import Settings
 from .verbs import VERBS, Verb, check_values
 
 if TYPE_CHECKING:
-    from diffusers import StableVideoDiffusionPipeline
     from PIL import Image
+
+    from .casting import Given
 
 # What of the request may be another one now
 ASKED = {
@@ -49,20 +44,12 @@ CIRCUMSTANCES = {
 }
 
 
-class Missing(LookupError):  # noqa: N818 - it is no fault, and rerun tells it as a verdict
-    """What a recipe needs and neither the machine nor the caller has given.
-
-    >>> str(Missing("the picture"))
-    'the picture'
-    """
-
-
 class Replay:
     """A recipe, and what it takes to follow it.
 
     >>> Replay({"request": {"verb": "dance"}}).clip()
     Traceback (most recent call last):
-    svdkit.replay.Missing: a svdkit that knows the verb 'dance'; update it
+    svdkit.casting.Missing: a svdkit that knows the verb 'dance'; update it
     """
 
     def __init__(
@@ -70,14 +57,14 @@ class Replay:
         recipe: dict[str, Any],
         pictures: Sequence["Image.Image"] = (),
         image: ImageLike | None = None,
-        pipeline: "str | os.PathLike | StableVideoDiffusionPipeline | None" = None,
+        pipeline: "Given | Sequence[Given] | None" = None,
         progress: bool = True,
     ):
         self.steps = steps_of(recipe)
         self.requests = [step.get("request", {}) for step in self.steps]
         self.stored = {sha256_of_frames(np.asarray(picture)): picture for picture in pictures}
         self.image = None if image is None else open_image(image)
-        self.pipeline, self.progress = pipeline, progress
+        self.cast, self.progress = Cast(self.requests, pipeline, progress), progress
         self.drawn: dict[int, Drawing] = {}
         """What the steps that draw have drawn, by their number."""
         self.changes: list[str] = []
@@ -135,8 +122,8 @@ class Replay:
         for name in VERBS[request["verb"]].pictures:
             if not self._is_drawn(number, name):
                 self._picture(request, name)
-        if not self._is_given(request) and not self._is_idle(request):
-            _check_model(request)
+        if not self._is_idle(request):
+            self.cast.check(request)
 
     def _make(self, number: int, verb: Verb, clips: list[Clip]) -> "Clip | Drawing":
         request, outcome = self.requests[number], self.steps[number].get("outcome", {})
@@ -144,19 +131,11 @@ class Replay:
             self._redrawn(number) if self._is_drawn(number, name) else self._picture(request, name)
             for name in verb.pictures
         ]
-        given = self._is_given(request)
-        pipeline = self.pipeline if given else _load(request, outcome, self.progress)
+        pipeline = self.cast.pipeline_for(request, outcome)
         new = verb.do(request, pipeline, pictures, clips, self.progress)
         found = _changes(request, outcome, steps_of(new.recipe)[-1])
         self.changes += [change for change in found if change not in self.changes]
         return new
-
-    def _is_given(self, request: Mapping[str, Any]) -> bool:
-        """Whether the caller's pipeline is for this step: a name is for what animates."""
-        uses = VERBS[request["verb"]].uses
-        if self.pipeline is None or isinstance(self.pipeline, (str, os.PathLike)):
-            return self.pipeline is not None and uses == "animate"
-        return is_for(uses, self.pipeline)
 
     def _is_idle(self, request: Mapping[str, Any]) -> bool:
         """Whether a step draws what the caller gives."""
@@ -206,40 +185,6 @@ def _check_known(request: Mapping[str, Any]) -> None:
     name = request.get(kind)
     if not (isinstance(name, str) and name in table):
         raise Missing(f"a svdkit that knows the {kind} {name!r:.{MOST_SHOWN}}; update it")
-
-
-def _check_model(request: Mapping[str, Any]) -> None:
-    """Make sure that the model is one of ours; another is asked about."""
-    name = request["model"]
-    ours = name in names_for(VERBS[request["verb"]].uses)
-    if ours and request.get("source") == "random":  # gigabytes of them, at a stranger's word
-        raise Missing(
-            f"the model: its weights were drawn at random, to measure with; load({name!r}, "
-            "weights='random') draws them again, to be given as pipeline="
-        )
-    if not ours or request.get("source") not in ("bundled", "hub"):
-        whose = "a model of its maker's own" if ours else "a model"
-        raise Missing(
-            f"the model: the recipe names {whose}, {name!r:.{MOST_SHOWN}}, and that is not loaded "
-            "unasked; if you have it and trust it, give it as pipeline="
-        )
-
-
-def _load(request: Mapping[str, Any], outcome: Mapping[str, Any], progress: bool) -> Any:
-    then, now = outcome.get("device"), pick_device()
-    dtype = outcome.get("dtype")
-    same_kind = (then == "cpu") == (now == "cpu") and isinstance(dtype, str) and dtype in DTYPES
-    arithmetic = request.get("arithmetic")
-    try:
-        return load_for(
-            VERBS[request["verb"]].uses,
-            request["model"],
-            progress=progress,
-            dtype=dtype if same_kind else None,
-            arithmetic=arithmetic if arithmetic in ARITHMETICS else "lean",
-        )
-    except (ConnectionError, PermissionError, ImportError) as error:
-        raise Missing(f"the model {request['model']}: {error}") from error
 
 
 def _changes(

@@ -28,6 +28,7 @@ FLOORS = [
     {"sweeps", "bench", "panels"},
     {"edits", "health", "arguments", "demonstration"},
     {"verbs"},
+    {"casting"},
     {"replay"},
     {"recipes"},
     {"cli"},

@@ -84,7 +84,8 @@ def test_odd_values_in_a_strangers_recipe_are_a_verdict_or_a_clear_error(
 
 
 def verdict_of(clip: sk.Clip) -> str:
-    from svdkit.replay import Missing, Replay
+    from svdkit.casting import Missing
+    from svdkit.replay import Replay
 
     try:
         return str(Replay(clip.recipe, clip.inputs).size)

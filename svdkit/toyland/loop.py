@@ -2,8 +2,9 @@
 samples and a log.
 
 A *stage* says what is trained and what the loss is; the loop knows nothing of VAEs or diffusion.
-What happens in a step depends on the step's number alone, so a run that is interrupted and resumed
-ends where an uninterrupted one ends.
+What happens in a step depends on the step's number alone, so a run of so many steps that is
+interrupted and resumed ends where an uninterrupted one ends. In one of so many minutes the rate
+follows the clock.
 """
 
 from __future__ import annotations
