@@ -252,9 +252,60 @@ def test_over_the_dunes_motion_is_as_bucket_and_fps_say():
 
 
 def test_scenes_and_training_never_share_a_seed():
-    held_out = torch.Generator().manual_seed(scenes.SEEDS - 1)
-    training = torch.Generator().manual_seed(scenes.SEEDS + scenes.SEEDS - 1)
-    assert not torch.equal(torch.rand(4, generator=held_out), torch.rand(4, generator=training))
+    dice = [scenes.training_dice(seed) for seed in (0, 7, scenes.SEEDS - 1, scenes.SEEDS + 7)]
+    assert all(one.initial_seed() >= scenes.SEEDS for one in dice)
+    # torch's generator on a CPU keeps 32 bits of a seed
+    assert all(one.initial_seed() < 2**32 for one in dice)
+    held_out = torch.rand(4, generator=torch.Generator().manual_seed(scenes.SEEDS - 1))
+    assert not torch.equal(held_out, torch.rand(4, generator=dice[2]))
+
+
+def test_a_clip_is_painted_as_training_paints_it():
+    """Frame by frame or all at once: over hills, detail popped up as the camera came nearer."""
+    for caption in ("green hills by day", "the snow by day", "the dunes by day"):
+        drawn = scene(seed=1, caption=caption)
+        progress = laws.progress_of(torch.tensor([127.0]), torch.tensor([7.0]), 14)
+        at_once = staging.paint(drawn.script, progress, 64, 112)[0].movedim(1, -1) * 255
+        clip = drawn.clip()
+        assert np.abs(clip - at_once.round().numpy()).max() <= 1, caption
+        steps = np.abs(np.diff(clip.astype(float), axis=0)).mean((1, 2, 3))
+        assert (steps[1:] < 1.15 * steps[:-1]).all(), caption
+
+
+def test_nothing_that_travels_leaves_a_portrait_either():
+    for kind in ("cart", "bird", "boat"):
+        for seed in range(8):
+            ground = {"cart": "the dunes", "bird": "the sea", "boat": "the sea"}[kind]
+            caption = f"a red {kind} {THINGS[kind].preposition} {ground} by day"
+            drawn = scene(seed=seed, caption=caption, height=112, width=64)
+            progress = laws.progress_of(torch.tensor([255.0]), torch.tensor([4.0]), 14)
+            pose = laws.LAWS[kind](drawn.script, progress, 64 / 112)
+            assert pose.x.abs().max() < 64 / 112, caption
+
+
+def test_a_scene_is_equal_to_the_same_one():
+    assert scene(1) == scene(1) != scene(2)
+    assert scene(1) in [scene(2), scene(1)]
+    assert len({scene(1), scene(1), scene(1, height=72)}) == 2
+
+
+def test_what_is_no_number_is_told():
+    with pytest.raises(TypeError, match="A caption goes by caption='a red balloon over green hil"):
+        scene("a red balloon over green hills at dusk")
+    with pytest.raises(TypeError, match=r"seed is 1.5; it is a whole number"):
+        scene(1.5)
+    assert scene(np.int64(3)) == scene(3)
+    with pytest.raises(ValueError, match="fps is nan"):
+        scene(1).clip(fps=float("nan"))
+    with pytest.raises(TypeError, match=r"num_frames is 2.5; it is a whole number"):
+        scene(1).clip(num_frames=2.5)
+
+
+def test_painting_on_the_picture_leaves_the_clip_as_it_is():
+    drawn = scene(1)
+    before = drawn.clip(num_frames=2)
+    drawn.image.paste((255, 0, 0), (0, 0, 50, 50))
+    assert np.array_equal(drawn.clip(num_frames=2), before)
 
 
 def test_photo_like_clips_hold_detail_and_move_gently():

@@ -169,7 +169,7 @@ def test_a_long_run_ends_with_what_its_last_doubling_has_brought(tmp_path):
     log = tmp_path / "lesson" / "log.jsonl"
     log.parent.mkdir()
     lines = "".join(json.dumps(line) + "\n" for line in falling(range(100, 4000, 25)))
-    log.write_text(lines + '{"step": 4000, "lo\n')  # half a line, from a full disk
+    log.write_text(lines)
     pipeline = sk.load("tiny", device="cpu", arithmetic="stock", dtype="float32")
     told = []
     lesson = VideoLesson(pipeline, small_clips, clips=1)
@@ -595,6 +595,19 @@ def test_no_adapter_is_exported_where_none_was_trained(runs, tmp_path):
         shutil.copytree(runs / stage, tmp_path / "runs" / stage)
     main(["export", "--out", str(tmp_path / "runs"), "--to", str(tmp_path / "weights")])
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == ["tiny", "tiny-sd"]
+
+
+def test_an_export_leaves_no_model_of_another_training_beside_its_own(runs, weights, tmp_path):
+    models = shutil.copytree(weights, tmp_path / "models")
+    before = {path: path.read_bytes() for path in models.rglob("*.safetensors")}
+    for stage in ("vae", "sight", "sd", "svd"):
+        shutil.copytree(runs / stage, tmp_path / "runs" / stage)
+    with pytest.raises(FileExistsError, match=r"tiny-animatediff would stay .* Train motion in"):
+        main(["export", "--out", str(tmp_path / "runs"), "--to", str(models)])
+    assert {path: path.read_bytes() for path in models.rglob("*.safetensors")} == before
+    main(["export", "--out", str(runs), "--to", str(models)])
+    assert {path.name for path in models.iterdir()} == {"tiny", "tiny-sd", "tiny-animatediff"}
+    assert {path.name for path in tmp_path.iterdir()} == {"models", "runs"}
 
 
 def test_tiny_makes_a_clip_of_its_own_length(weights):

@@ -5,6 +5,7 @@ says what it is.
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import torch
@@ -68,15 +69,38 @@ def preview_matrix(vae: torch.nn.Module) -> list[list[float]]:
     return [[round(value, 5) for value in row] for row in fitted.tolist()]
 
 
-def export(out: Path, to: Path = WEIGHTS) -> float:
+def export(out: Path, to: Path) -> float:
     """Write `tiny` and, where they are trained, `tiny-sd` and `tiny-animatediff` below `to` from
-    the checkpoints below `out`; returns their size in MB.
+    the checkpoints below `out`, in place of those that are there: all of them, or none. Returns
+    their size in MB.
 
-    >>> export(Path("nowhere"))
+    >>> export(Path("nowhere"), Path("models"))
     Traceback (most recent call last):
     FileNotFoundError: nowhere/vae/checkpoint.pt is missing; train it first: ...
     """
     out, to = Path(out), Path(to)
+    stages = {"tiny": "svd", "tiny-sd": "sd", "tiny-animatediff": "motion"}
+    for name, stage in stages.items():
+        if (to / name).exists() and not (out / stage / "checkpoint.pt").exists():
+            raise FileExistsError(
+                f"{to / name} would stay beside models of another training, whose latents and "
+                f"layers it does not fit. Train {stage} in {out} too, or choose another --to."
+            )
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as room:
+        new, old = Path(room, "new"), Path(room, "old")
+        size = _write_all(out, new)
+        to.mkdir(exist_ok=True)
+        old.mkdir()
+        for model in sorted(new.iterdir()):
+            if (to / model.name).exists():
+                (to / model.name).rename(old / model.name)
+            model.rename(to / model.name)
+    print(f"{to}: {size:.1f} MB of models; load them by their folders, such as {to / 'tiny'}")
+    return size
+
+
+def _write_all(out: Path, to: Path) -> float:
     video_vae, image_vae = trained_vaes(out)
     preview = preview_matrix(video_vae)
     learned = read_checkpoint(out, "svd")
@@ -108,7 +132,6 @@ def export(out: Path, to: Path = WEIGHTS) -> float:
             _write_adapter(to / "tiny-animatediff", read_checkpoint(out, "motion"))
     adapter_mb = _size_mb(to / "tiny-animatediff")
     models_mb = _size_mb(to) - adapter_mb
-    print(f"{to}: {models_mb:.1f} MB of models, {adapter_mb:.1f} MB of motion adapter")
     if models_mb > MODELS_MB or adapter_mb > ADAPTER_MB:
         raise ValueError(
             f"the models are {models_mb:.1f} MB and the adapter is {adapter_mb:.1f} MB; "

@@ -4,13 +4,29 @@ brought.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 
 LEAST = 20  # lines of the log about each half
 # Each line's loss is smoothed over some before it: so many of them tell as much as one that is not.
 SMOOTHED = 9
+
+
+def logged(path: Path) -> list[dict]:
+    """The lines of a log; one that was cut, as by a full disk, is left out.
+
+    >>> logged(Path("nowhere"))
+    []
+    """
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
 
 
 def last_doubling(lines: list[dict]) -> dict[str, float]:

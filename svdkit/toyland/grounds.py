@@ -124,7 +124,8 @@ def _layer(
 
     stretch, roughness = 1.5 - 0.7 * near, land.roughness * (1 - 0.6 * near)
     height = script.roll("relief", 0.7, 1.2) * land.tall * (1 - 0.72 * near)
-    line = _skyline(x[..., :1, :] * stretch, place, roughness, land.crests, view.pixel * stretch)
+    pixel = 2 / view.size[0]  # at rest: detail that comes with a nearer camera would pop up
+    line = _skyline(x[..., :1, :] * stretch, place, roughness, land.crests, pixel * stretch)
     crest = horizon(script) + 0.06 + 0.42 * near**1.5 - height * (line - 0.25)
     below = view.y - crest
 
@@ -137,7 +138,7 @@ def _layer(
         x * grain,
         view.y * grain * 2.2,
         place + 0.2,
-        view.pixel * grain * 2.2,
+        pixel * grain * 2.2,
         octaves=6,
         roughness=0.62,
     )

@@ -1,9 +1,9 @@
 """The laws of motion of Toyland: where a thing is after so much progress, and how it is turned.
 
 *Progress* is time in seconds, stretched by motion_bucket_id / 127: everything moves twice as far a
-second at bucket 254, and half as far a frame at twice the fps. Whatever travels slows down before
-it would leave the frame. Every law takes the script of its scenes, the progress (scenes, frames, 1,
-1) and the frame's aspect (width / height), and returns a pose.
+second at bucket 254, and half as far a frame at twice the fps. Whatever travels, but for clouds,
+slows down before it would leave the frame. Every law takes the script of its scenes, the progress
+(scenes, frames, 1, 1) and the frame's aspect (width / height), and returns a pose.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ def _onward(script: Script, aspect: float) -> torch.Tensor:
     return -script.side("facing") * script.roll("x", -0.1, 0.72) * aspect
 
 
+def _room(aspect: float) -> float:
+    """How far a thing may get from such a start: less where the frame is narrower than `tiny`'s."""
+    return REACH * min(1.0, aspect / 1.75)
+
+
 def _rises(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
     """A balloon rises, and sways as it goes."""
     swing = 2.6 * progress + script.roll("phase", 0, 2 * math.pi)
@@ -93,14 +98,14 @@ def _bounces(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
 def _sails(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
     """A boat sails the way its bow points, and bobs on the waves."""
     facing, bob = script.side("facing"), 3.0 * progress + script.roll("phase", 0, 2 * math.pi)
-    x = _onward(script, aspect) + facing * travelled(0.38, progress)
+    x = _onward(script, aspect) + facing * travelled(0.38, progress, _room(aspect))
     y = script.roll("y", 0.30, 0.58) + 0.030 * bob.sin()
     return Pose(x, y, 0.07 * bob.cos(), facing, floor=y + 0.21)
 
 
 def _drives(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
     """A cart drives the way it faces, its wheels rolling over the ground."""
-    facing, way = script.side("facing"), travelled(0.50, progress)
+    facing, way = script.side("facing"), travelled(0.50, progress, _room(aspect))
     return Pose(
         _onward(script, aspect) + facing * way,
         script.roll("y", 0.56, 0.70),
@@ -123,7 +128,7 @@ def _flies(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
     """A bird flies the way it faces, up and down in a wave, beating its wings."""
     facing, wave = script.side("facing"), 3.2 * progress
     y = script.roll("y", -0.62, 0.0) - 0.13 * wave.sin()
-    x = _onward(script, aspect) + facing * travelled(0.46, progress)
+    x = _onward(script, aspect) + facing * travelled(0.46, progress, _room(aspect))
     return Pose(
         x,
         y,
@@ -168,7 +173,7 @@ def _leaps(script: Script, progress: torch.Tensor, aspect: float) -> Pose:
     facing, beat = script.side("facing"), 1.9 * progress + script.roll("phase", 0.6, 1.6)
     water, height = script.roll("y", 0.42, 0.60), script.roll("freedom", 0.55, 0.85)
     through = (beat % math.pi) / math.pi  # 0 out of the water, ½ at the top, 1 back in
-    x = _onward(script, aspect) + facing * travelled(0.36, progress)
+    x = _onward(script, aspect) + facing * travelled(0.36, progress, _room(aspect))
     y = water + 0.25 - (height + 0.25) * 4 * through * (1 - through)
     return Pose(x, y, facing * 1.9 * (through - 0.5), facing, phase=6 * beat, floor=water)
 

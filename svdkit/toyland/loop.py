@@ -3,14 +3,15 @@ samples and a log.
 
 A *stage* says what is trained and what the loss is; the loop knows nothing of VAEs or diffusion.
 What happens in a step depends on the step's number alone, so a run of so many steps that is
-interrupted and resumed ends where an uninterrupted one ends. In one of so many minutes the rate
-follows the clock.
+interrupted between two steps and resumed ends where an uninterrupted one ends. In one of so many
+minutes the rate follows the clock.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ import torch
 from PIL import Image
 
 from . import together
-from .forecast import last_doubling
+from .forecast import last_doubling, logged
 from .optimizers import Optimizer
 from .plans import Plan
 from .quick import quick
@@ -142,6 +143,10 @@ class Trainer:
         Where that is but weights, the rate warms up anew, and the average begins with what is
         learned from here: it would look back to the weights of before for longer than a short run.
         """
+        log = self.folder / "log.jsonl"
+        if together.rank() == 0 and log.exists() and not log.read_bytes().endswith(b"\n"):
+            with open(log, "a") as file:
+                file.write("\n")  # a full disk cut its last line
         saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.stage.networks.load_state_dict(saved["networks"])
         self.average.networks.load_state_dict(saved["average"])
@@ -175,9 +180,7 @@ class Trainer:
 
     def forecast(self) -> None:
         """Log what the last doubling of the steps has brought, where the run is long enough."""
-        path = self.folder / "log.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []  # a short run has none
-        brought = last_doubling([json.loads(line) for line in lines if line.endswith("}")])
+        brought = last_doubling(logged(self.folder / "log.jsonl"))
         if brought:
             self.log(**brought)
 
@@ -220,6 +223,8 @@ class Trainer:
             if first and (self.step % 25 == 0 or now - last_log > 20):
                 for name, value in figures.items():
                     value = float(value)
+                    if math.isnan(value) and name != "loss":
+                        continue  # this step had no example of the kind
                     self.smooth[name] = 0.8 * self.smooth.get(name, value) + 0.2 * value
                 done = self.plan.done(self.step, self.seconds())
                 self.log(**self.smooth, rate=self.rate(), done=done)
@@ -232,8 +237,8 @@ class Trainer:
                 last_draw = time.monotonic()
                 rest = max(self.plan.draw_every, 20 * (last_draw - now))
             after_step(self.step)
-            sat = together.of_the_first(now - self.began, self.device)
-            if self.plan.sitting is not None and sat > 60 * self.plan.sitting:
+            over = self.plan.sitting is not None and now - self.began > 60 * self.plan.sitting
+            if together.of_the_first(over, self.device):
                 return
 
 
@@ -242,7 +247,7 @@ def train(
     plan: Plan,
     out: Path,
     *,
-    device: torch.device,
+    device: torch.device | str,
     precision: torch.dtype | None = None,
     resume: bool = False,
     after_step: Callable[[int], None] = lambda step: None,
@@ -255,6 +260,7 @@ def train(
     >>> train.__kwdefaults__["resume"]
     False
     """
+    device = torch.device(device)
     together.join(device)
     trainer = Trainer(stage, plan, out, device, precision, tell)
     if trainer.checkpoint.exists():
@@ -274,4 +280,7 @@ def train(
         if plan.draw_every:
             trainer.draw()
         trainer.forecast()
-    return plan.done(trainer.step, trainer.seconds())
+    if trainer.step == first_step:
+        tell({"step": trainer.step, "done": plan.done(trainer.step, trainer.now)})
+    # What was learned is done, however long its last sheet took; and it is written when all go on.
+    return together.of_the_first(plan.done(trainer.step, trainer.now), device)

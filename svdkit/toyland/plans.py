@@ -32,6 +32,10 @@ class Plan:
             raise ValueError(
                 "neither minutes nor steps is given; a run needs an end. Try --minutes 30."
             )
+        for name in ("minutes", "steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; a run takes more than 0. Try --minutes 30.")
         if not 0 <= self.cool_down <= 1 or self.warm_up < 0:
             raise ValueError(
                 f"cool_down is {self.cool_down} and warm_up {self.warm_up}; the one is a share of "

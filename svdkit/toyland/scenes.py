@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
+import operator
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -131,7 +133,7 @@ class Scene:
     seed: int
     height: int
     width: int
-    script: Script
+    script: Script = field(compare=False)  # which follows from the rest
 
     def __repr__(self) -> str:
         return f"Scene({self.caption!r}, seed={self.seed}, {self.width}x{self.height})"
@@ -143,7 +145,11 @@ class Scene:
         >>> scene(seed=1).image.size
         (112, 64)
         """
-        return Image.fromarray(self._frames(torch.zeros(1, 1, 1, 1))[0])
+        return Image.fromarray(self._at_rest)
+
+    @functools.cached_property
+    def _at_rest(self) -> np.ndarray:
+        return self._frames(torch.zeros(1, 1, 1, 1))[0]
 
     def clip(
         self, motion_bucket_id: float = 127, fps: float = 7, num_frames: int = 14
@@ -159,8 +165,9 @@ class Scene:
                 f"motion_bucket_id is {motion_bucket_id}; it goes from 0 to 255. "
                 "Try 180 for lively motion."
             )
-        if fps <= 0:
+        if not 0 < fps < math.inf:
             raise ValueError(f"fps is {fps}; it must be above 0 frames a second. Try 7.")
+        num_frames = _whole("num_frames", num_frames, 14)
         if num_frames < 1:
             raise ValueError(f"num_frames is {num_frames}; a clip has at least 1 frame. Try 14.")
         frames = self._frames(
@@ -168,9 +175,7 @@ class Scene:
                 torch.tensor([float(motion_bucket_id)]), torch.tensor([float(fps)]), num_frames
             )
         )
-        frames[0] = np.asarray(
-            self.image
-        )  # arithmetic on one frame may round otherwise than on many
+        frames[0] = self._at_rest  # arithmetic on one frame may round otherwise than on many
         return frames
 
     def _frames(self, progress: torch.Tensor) -> np.ndarray:
@@ -189,8 +194,8 @@ def scene(
     >>> scene(caption="a red balloon over green hills at dusk").caption
     'a red balloon over green hills at dusk'
     """
-    if seed is None:
-        seed = random.randrange(SEEDS)
+    seed = random.randrange(SEEDS) if seed is None else _whole("seed", seed, 7)
+    height, width = _whole("height", height, 64), _whole("width", width, 112)
     if not 0 <= seed < SEEDS:
         raise ValueError(
             f"seed is {seed}; scenes have seeds from 0 to {SEEDS - 1}. Try {seed % SEEDS}."
@@ -206,6 +211,16 @@ def scene(
         rows = torch.tensor([parse_caption(caption)])
     script = Script.roll_all(rows, generator)
     return Scene(_caption(tuple(rows[0].tolist())), seed, height, width, script)
+
+
+def _whole(name: str, value: int, example: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        cure = f"A caption goes by caption={value!r:.60}." if isinstance(value, str) else ""
+        raise TypeError(
+            f"{name} is {value!r:.60}; it is a whole number, such as {example}. {cure}".rstrip()
+        ) from None
 
 
 def script_captions(script: Script) -> list[str]:
@@ -256,6 +271,7 @@ def training_batch(
     (torch.Size([2, 1, 3, 64, 112]), '')
     """
     generator = training_dice(seed)
+    wanted, device = device, "cpu" if torch.device(device).type == "mps" else device  # no bicubic
     n_photos = int(
         n * photos + float(torch.rand((), generator=generator))
     )  # right on average, also when n is small
@@ -276,4 +292,5 @@ def training_batch(
         named = script_captions(script)
     if n_photos:
         clips.append(photo_clips(n_photos, progress[n_scenes:], height, width, generator))
-    return TrainingBatch(torch.cat(clips) * 2 - 1, bucket, rate, named + [""] * n_photos)
+    told = (part.to(wanted) for part in (torch.cat(clips) * 2 - 1, bucket, rate))
+    return TrainingBatch(*told, named + [""] * n_photos)

@@ -13,7 +13,10 @@ and on a CPU; how much is trained in these minutes, and so how good the models a
 matter. Several GPUs or cores learn together under torchrun (see together.py).
 
 `restore` writes checkpoints from the models that svdkit brings. Train on from them with --resume;
---minutes are then those that come on top.
+--minutes are then those that come on top, and --steps count those of before. Of stage vae only the
+decoders can go on: everything else was learned in its latents.
+
+`export`, and `all` in the end, write the models into models/ below --out: folders for `load`.
 
 Each stage writes checkpoint.pt, log.jsonl and samples/ below --out, and goes on from there with
 --resume. Where time comes in portions, `all --minutes 25 --sitting 9 --resume` works through its 25
@@ -23,12 +26,14 @@ minutes 9 at a time: give the same command again until it has exported the model
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from . import together
 from .export import WEIGHTS, export
 from .loop import train
 from .plans import Plan, device_and_precision
@@ -80,6 +85,8 @@ def run(stage: str, out: Path, plan: Plan, clips: int | None = None, resume: boo
             "as it is: latents would mean something else. Train decoders instead, or choose "
             "another --out."
         )
+    if clips is not None and clips < 1:
+        raise ValueError(f"clips is {clips}; a step learns from 1 or more. Leave it out.")
     device, precision = device_and_precision()
     clips = clips or CLIPS.get(device.type, CLIPS["cpu"])[stage]
     kind = precision or torch.float32
@@ -103,7 +110,7 @@ def command_line() -> argparse.ArgumentParser:
     option = parser.add_argument
     option("stage", choices=[*STAGES, "export", "restore", "all"])
     option("--minutes", type=float, help="how long to train, all sittings taken together")
-    option("--steps", type=int, help="stop after so many steps instead")
+    option("--steps", type=int, help="stop at so many steps instead, counted from the first one")
     option("--sitting", type=float, help="pause after so many minutes, to --resume later")
     option(
         "--clips",
@@ -112,7 +119,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     option("--resume", action="store_true", help="go on from the last checkpoint")
     option("--out", type=Path, default=Path("toyland-runs"), help="for checkpoints and samples")
-    option("--to", type=Path, default=WEIGHTS, help="where export puts, and restore finds, models")
+    option("--to", type=Path, help="where export puts models (OUT/models), and restore finds them")
     return parser
 
 
@@ -125,14 +132,15 @@ def main(arguments: list[str] | None = None) -> None:
     """
     began = time.monotonic()
     options = command_line().parse_args(arguments)
+    to = options.to or options.out / "models"  # and not over those that svdkit brings
     if options.stage == "export":
-        export(options.out, options.to)
+        export(options.out, to)
         return
     if options.stage == "restore":
-        for path in restore(options.out, options.to):
+        for path in restore(options.out, options.to or WEIGHTS):
             print(path)
         return
-    if not options.minutes and not options.steps:
+    if options.minutes is None and options.steps is None:
         raise SystemExit(
             "neither --minutes nor --steps is given: how long shall it train? Try --minutes 30."
         )
@@ -149,9 +157,11 @@ def main(arguments: list[str] | None = None) -> None:
         if run(stage, options.out, plan, options.clips, options.resume) < 1:
             print(f"{stage}: paused; go on with --resume", flush=True)
             return
-    if options.stage == "all":
-        export(options.out, options.to)
+    if options.stage == "all" and together.rank() == 0:
+        export(options.out, to)
 
 
 if __name__ == "__main__":
+    # What ends a machine says so by a SIGTERM: what was learned is kept, as after a Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

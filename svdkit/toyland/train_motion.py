@@ -31,7 +31,7 @@ from .train_sd import DROPPED, SAMPLED
 from .trained import trained_image_parts, trained_vaes
 from .words import tokenizer
 
-MOTION_BUCKET, FPS = 127.0, 7.0  # things cross about a third of the frame in 14 frames
+MOTION_BUCKET, FPS = 127.0, 7.0  # what travels crosses about a fifth of the frame in 14 frames
 SHORTER = 0.15  # the share of steps on fewer than 14 frames
 USES = 6  # how often a clip is learned from, each time with other noise
 
@@ -126,9 +126,7 @@ class MotionStage:
         counts = stressed(moves, seen_through_noise(signal, latents.shape[1]))
         error = (counts * (answer.transpose(1, 2).float() - wanted).square()).mean((1, 2, 3, 4))
         noisy = times >= 800
-        return error.mean(), {
-            "loss_noisy": (error.detach() * noisy).sum() / noisy.sum().clamp_min(1)
-        }
+        return error.mean(), {"loss_noisy": (error.detach() * noisy).sum() / noisy.sum()}
 
     @torch.no_grad()
     def sample_sheet(

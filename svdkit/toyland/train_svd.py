@@ -167,9 +167,7 @@ class VideoLesson:
         # So weighed, what the UNet is asked for is as large at one noise level as at another.
         error = (counts * (found - latents).square()).mean((1, 2, 3, 4)) * (1 + sigma**-2)
         middle = (log_sigma > 0) & (log_sigma < 2)  # where it is decided what moves where
-        return error.mean(), {
-            "loss_middle": (error.detach() * middle).sum() / middle.sum().clamp_min(1)
-        }
+        return error.mean(), {"loss_middle": (error.detach() * middle).sum() / middle.sum()}
 
     @torch.no_grad()
     def sample_sheet(
