@@ -126,8 +126,7 @@ class Cast:
         return {
             VERBS[request["verb"]].uses
             for request in self.requests
-            if not _is_ours(request)
-            and not any(_names(request, player) for player in self.players)
+            if not _is_ours(request) and not any(_names(request, player) for player in self.players)
         }
 
     def check(self, request: Request) -> None:

@@ -69,6 +69,8 @@ def extend(
     Clip(16 frames, 64×112, 7 fps, 2.3 s)
     """
     _check_call(clip, times, max_drift)
+    if progress and any(_is_cinemagraph(step) for step in steps_of(clip.recipe)):
+        print("Remark: an extension moves the whole picture; loop(clip) goes on with its still.")
     guidance = GUIDANCE if guidance is None else held(guidance)
     check_request(settings | {"guidance": guidance}, seed=seed, verb=extend)
     values = settings_for(clip, settings) | {"guidance": guidance}
@@ -131,9 +133,9 @@ def _linked(
     """Take an extension from its folder, or make it and put it there."""
     if links is None:
         return _made(clip, request, pipeline, progress)
-    name = name_of(request, clip)
     dtype = str(pipeline.unet.dtype).removeprefix("torch.")
-    found = links.find(name, dtype, fingerprint_of_weights(pipeline))
+    name = name_of(request | {"dtype": dtype}, clip)  # and fingerprints of weights compare
+    found = links.find(name, fingerprint_of_weights(pipeline))
     if found:
         return _with_step(clip, *found)
     longer = _made(clip, request, pipeline, progress)
@@ -151,6 +153,10 @@ def _made(clip: Clip, request: dict[str, Any], pipeline: Any, progress: bool) ->
     frames = frozen(joined(clip.frames, start, new))
     outcome = outcome_of(pipeline, frames) | measured_join(Clip(frames), start, len(clip))
     return _with_step(clip, frames, {"request": request, "outcome": outcome})
+
+
+def _is_cinemagraph(step: Mapping[str, Any]) -> bool:
+    return step.get("request", {}).get("verb") == "cinemagraph"
 
 
 def _with_step(clip: Clip, frames: np.ndarray, step: dict[str, Any]) -> Clip:

@@ -119,6 +119,6 @@ def _checked_step(recipe: Mapping[str, Any], picture: Image.Image) -> dict[str, 
     PromptSettings.of(request["settings"], "draw")
     if outcome["frames_sha256"] != sha256_of_frames(np.asarray(picture)):
         raise ValueError("It was changed.")
-    if len(json.dumps([request, outcome])) > MOST_NOTED:
+    if len(json.dumps([request, outcome], ensure_ascii=False)) > MOST_NOTED:
         raise ValueError("Nobody has so much to say.")
     return {"request": request, "outcome": outcome}

@@ -157,7 +157,7 @@ def _settings_behind(clip: Clip) -> dict[str, Any]:
     """Read from the recipe with which settings a clip was made, or was last extended."""
     for step in reversed(steps_of(clip.recipe)):
         request = step.get("request", {})
-        if request.get("verb") in ("animate", "extend"):
+        if request.get("verb") in ("animate", "cinemagraph", "extend"):
             settings, named = asdict(settings_in(request)), request["settings"]
             names = [name for name in SETTINGS if name in named and name != "guidance"]
             return {name: settings[name] for name in names if settings[name] is not None}

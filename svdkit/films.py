@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from .addresses import find
-from .animation import animate, check_request
-from .checkpoints import check_kind
+from .addresses import address_of, find
+from .animation import animate, check_request, resolved_for
+from .checkpoints import check_kind, from_folder
 from .clips import Clip
 from .frames import frozen
+from .hub import check_reach
 from .limits import Limit, checked_seed
 from .pictures import as_bytes, draw, made_of, pipeline_for, say_remarks
 from .prompting import PromptSettings, checked_prompt
 from .records import outcome_of, prompt_request_of
-from .settings import Settings
+from .running import check_quality
+from .settings import Settings, held
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, StableVideoDiffusionPipeline
@@ -25,6 +27,11 @@ WAYS = {
     "animatediff": "draws the frames themselves",
 }
 OF_ANIMATE = ("how", "focus", "on_step")  # what animate has besides its settings
+SVD_KNOBS, DRAWING_KNOBS = (
+    {field.name for field in fields(of)} for of in (Settings, PromptSettings)
+)
+OF_SVD = {*OF_ANIMATE, *SVD_KNOBS} - DRAWING_KNOBS
+OF_DRAWING = DRAWING_KNOBS - SVD_KNOBS
 FPS = Limit(1, 240, float, "Try 8; it is playback alone.")
 
 
@@ -69,18 +76,59 @@ def animate_prompt(
                 "both at once, with model= and the settings themselves."
             )
         return _by_animatediff(prompt, model, seed, progress, settings)
+    settings = {name: held(value) for name, value in settings.items()}  # to be read more than once
+    _check_goes_with_sd(model, drawing, settings)
     rest = {name: value for name, value in settings.items() if name not in OF_ANIMATE}
     given = {name: value for name, value in settings.items() if name in OF_ANIMATE}
     check_request(rest, verb=animate_prompt, **given)
     if not isinstance(drawing or {}, Mapping):
         raise TypeError(f"drawing is {drawing!r:.60}; it is a dict of draw's settings.")
     PromptSettings.of(drawing or {}, "draw")
-    if not isinstance(pipeline, (str, os.PathLike)):
-        check_kind("animate", pipeline)
-    elif pipeline != "auto":  # which is chosen once the picture is there
-        find(pipeline)
+    if not isinstance(pipeline, str) or pipeline != "auto":  # chosen once the picture is there
+        _check_animator(pipeline, rest)
     picture = draw(prompt, model, seed=seed, progress=progress, **drawing or {})
-    return animate(picture, pipeline, seed=seed, progress=progress, **settings)
+    try:
+        return animate(picture, pipeline, seed=seed, progress=progress, **settings)
+    except Exception as error:
+        error.add_note(f"The picture is drawn: draw(…, seed={seed}) draws it again.")
+        raise
+
+
+def _check_goes_with_sd(model: Any, drawing: Any, settings: Mapping[str, Any]) -> None:
+    """Say where it belongs, of what is given in the wrong place."""
+    for name in settings:
+        if name in OF_DRAWING:
+            raise TypeError(
+                f"animate_prompt has no {name!r} where via='sd'; it shapes the drawing: "
+                f"drawing={{{name!r}: …}}."
+            )
+    for name in ("seed", "progress"):
+        if isinstance(drawing, Mapping) and name in drawing:
+            raise TypeError(
+                f"drawing has a {name}; give {name}= to animate_prompt itself, for both steps."
+            )
+    row = find(model, None)[0] if isinstance(model, str) and model != "auto" else None
+    if getattr(row, "verb", None) == "animate_prompt":
+        raise TypeError(f"{row.name!r} is for animating a prompt; it goes with via='animatediff'.")
+
+
+def _check_animator(
+    pipeline: "str | os.PathLike | StableVideoDiffusionPipeline", settings: Mapping[str, Any]
+) -> None:
+    """Make sure that a model will take the picture over, as far as can be told before it is drawn.
+
+    It is not loaded: on a small GPU there is room for one.
+    """
+    if isinstance(pipeline, (str, os.PathLike)):
+        row, folder = find(pipeline)
+        if folder:
+            from_folder(folder, half=False, verb="animate")
+        elif not (row and row.bundled):
+            check_reach(row.repo if row else address_of(pipeline))
+        resolved_for(settings, pipeline)
+    else:
+        check_kind("animate", pipeline)
+        check_quality(pipeline, resolved_for(settings, pipeline))
 
 
 def _by_animatediff(
@@ -98,7 +146,7 @@ def _by_animatediff(
     lent, row = pipeline_for("animate_prompt", model, progress)
     asked = asked.resolved(lent, row)
     if progress:
-        say_remarks(prompt, lent, row)
+        say_remarks(prompt, asked, lent, row)
     # its VAE knows no time: frames decoded one by one are the same, in a fraction of the memory
     made = made_of(lent, prompt, asked, seed, progress, output_type="np", decode_chunk_size=1)
     frames = as_bytes(made.frames[0], lent)
@@ -110,10 +158,8 @@ def _by_animatediff(
 
 
 def _refuse_what_svd_alone_has(settings: Mapping[str, Any]) -> None:
-    own = {field.name for field in fields(PromptSettings)}
-    for field in fields(Settings):
-        if field.name in settings and field.name not in own:
+    for name in settings:
+        if name in OF_SVD:
             raise TypeError(
-                f"AnimateDiff has no {field.name}; that is a knob of SVD. Use via='sd', or leave "
-                "it out."
+                f"AnimateDiff has no {name}; that is a knob of SVD. Use via='sd', or leave it out."
             )

@@ -178,6 +178,21 @@ def model_is_cached(repo: str, extra: tuple[str, ...] = ()) -> bool:
     return True
 
 
+def check_reach(repo: str) -> None:
+    """Make sure that a checkpoint can be had: from the cache, or else from a hub that has it.
+
+    >>> check_reach("nobody/nothing")
+    Traceback (most recent call last):
+    ConnectionError: ...
+    """
+    if is_cached(repo):
+        return
+    try:
+        _sizes(repo)
+    except Exception as error:  # as in from_hub
+        raise teaching(repo, error, "") from None
+
+
 def hub_answers(repo: str) -> bool:
     """Whether the hub can be asked for a checkpoint, within five seconds.
 

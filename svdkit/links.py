@@ -68,13 +68,11 @@ class Links:
             raise self._changed(file, "does not say the seed of a chain")
         return seed
 
-    def find(
-        self, name: str, dtype: str, weights: str | None
-    ) -> tuple["np.ndarray", dict[str, Any]] | None:
+    def find(self, name: str, weights: str | None) -> tuple["np.ndarray", dict[str, Any]] | None:
         """Give the frames of a link and the step that made them; None where it is not there yet.
 
-        `weights` is the fingerprint of those that would make it now. What was changed since, or is
-        of other weights, is an error, and stays.
+        `weights` is the fingerprint of those that would make it now, None where they are out of
+        reach. What was changed since, or is of other weights, is an error, and stays.
         """
         place = self.folder / name
         if not place.exists():
@@ -88,7 +86,7 @@ class Links:
         if outcome.get("frames_sha256") != sha256_of_frames(clip.frames):
             raise self._changed(place, "is not what its recipe tells of")
         told = outcome.get("weights")
-        if outcome.get("dtype") == dtype and told and weights and told != weights:
+        if told and weights and told != weights:
             raise ValueError(
                 f"{shown(place)!r} was made by other weights of this model; choose another folder."
             )

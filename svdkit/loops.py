@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .animation import animate
+from .animation import animate, check_request, resolved_for
 from .clips import Clip
 from .frames import frozen, sha256_of_frames
 from .images import ImageLike
@@ -25,7 +25,7 @@ WAYS = ("auto", "blend", "boomerang")
 LEAST_FRAMES = 3  # of a loop: a seam shows in so many
 GOOD = 1.2  # mean steps: what jumps no further does not show
 KEPT = 0.7  # of its motion is what a clip should keep
-MOST_TRIED = 12  # overlaps: of a long clip not every one is tried
+MOST_TRIED = 12  # overlaps of a long clip, until one is good; then those before it, one by one
 
 
 def loop(
@@ -42,8 +42,9 @@ def loop(
 
     "auto" and "blend" fade the last `overlap` frames into the first ones: the clip becomes so many
     frames shorter, and what travels is seen twice meanwhile. An overlap not given is the shortest
-    after which neither the seam nor the fade jumps, and 0.7 of the motion is kept. "boomerang"
-    plays forth and back. All else is as in `animate`, and for a picture alone.
+    after which neither the seam nor the fade jumps, and 0.7 of the motion is kept; by "auto", a
+    clip that loops already stays as it is. "boomerang" plays forth and back. All else is as in
+    `animate`, and for a picture alone; fit it first where it shall not be cropped.
 
     >>> from svdkit.toyland.scenes import scene
     >>> loop(Clip(scene(4).clip()), progress=False)
@@ -57,6 +58,7 @@ def loop(
     if overlap is not None:
         _check_whole(overlap)
     if not isinstance(clip, Clip):
+        _check_picture(pipeline, how, overlap, seed, settings)
         clip = animate(clip, pipeline, seed=seed, progress=progress, **settings)
     elif seed is not None or settings:
         names = ", ".join([*settings, *(["seed"] if seed is not None else [])])
@@ -67,6 +69,10 @@ def loop(
     if how == "boomerang":
         return clip.boomerang()
     best = _best(clip) if overlap is None else _Candidate(clip, int(overlap))
+    if how == "auto" and overlap is None and seam(clip) <= GOOD:
+        if progress:
+            print(f"The clip loops as it is: seam {seam(clip):.1f}. how='blend' fades it still.")
+        return clip
     if progress:
         print(best)
     return best.loop
@@ -104,6 +110,20 @@ def frames_blended(count: int, overlap: int) -> int:
     if not 1 <= overlap <= most:
         raise ValueError(f"overlap is {overlap}; a clip of {count} frames allows 1–{most}.")
     return count - int(overlap)
+
+
+def _check_picture(
+    pipeline: "str | os.PathLike | StableVideoDiffusionPipeline",
+    how: str,
+    overlap: int | None,
+    seed: int | None,
+    settings: dict[str, Any],
+) -> None:
+    """Make sure that a picture's clip can be looped so, before it is made."""
+    rest = {name: value for name, value in settings.items() if name not in ("focus", "on_step")}
+    check_request(rest, seed=seed, verb=loop)
+    if how != "boomerang":
+        frames_blended(resolved_for(rest, pipeline).num_frames, 1 if overlap is None else overlap)
 
 
 def _check_whole(overlap: Any) -> None:
@@ -159,6 +179,8 @@ class _Candidate:
             f"into the first; seam {seam(self.clip):.1f} → {self.seam:.1f}, {self.kept:.0%} of the "
             "motion kept."
         )
+        if self.fade > max(GOOD, self.seam):
+            told += f" Its fade jumps: {self.fade:.1f} mean steps."
         if self.kept < KEPT:
             told += " That is little; how='boomerang' keeps all of it."
         return told
@@ -168,10 +190,10 @@ def _best(clip: Clip) -> _Candidate:
     """Find the shortest overlap that is good, else the one that is nearest to it."""
     most = min(len(clip) // 2, len(clip) - LEAST_FRAMES)
     frames_blended(len(clip), max(1, most))  # which tells where a clip is too short
-    overlaps = np.unique(np.linspace(1, most, min(most, MOST_TRIED)).round().astype(int))
-    tried = []
-    for overlap in overlaps:
-        tried.append(_Candidate(clip, int(overlap)))
-        if tried[-1].is_good:
-            return tried[-1]
+    overlaps = np.unique(np.linspace(1, most, min(most, MOST_TRIED)).round().astype(int)).tolist()
+    tried = [_Candidate(clip, overlap) for overlap in overlaps]
+    for too_short, candidate in zip([0, *overlaps], tried, strict=False):
+        if candidate.is_good:
+            between = (_Candidate(clip, n) for n in range(too_short + 1, candidate.overlap))
+            return next((shorter for shorter in between if shorter.is_good), candidate)
     return min(tried, key=lambda candidate: candidate.badness)

@@ -173,8 +173,7 @@ def _of_polygon(points: list, size: tuple[int, int], mask: Any) -> "Image.Image"
     from PIL import Image, ImageDraw
 
     corners = _in_pixels(points, size, mask)
-    xs, ys = np.array(corners).T
-    if abs(xs @ np.roll(ys, 1) - ys @ np.roll(xs, 1)) < 1e-9:
+    if np.linalg.matrix_rank(np.subtract(corners, corners[0]), tol=1e-6) < 2:
         raise ValueError(f"The mask {_told(mask)}is a line; its points must hold an area.")
     result = Image.new("L", size)
     ImageDraw.Draw(result).polygon(corners, fill=255)

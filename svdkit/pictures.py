@@ -56,7 +56,7 @@ def draw(
     asked = replace(asked.resolved(pipeline, row), num_frames=None)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     if progress:
-        say_remarks(prompt, pipeline, row)
+        say_remarks(prompt, asked, pipeline, row)
     made = made_of(pipeline, prompt, asked, seed, progress, output_type="np")
     if any(getattr(made, "nsfw_content_detected", None) or ()):
         raise ValueError(
@@ -142,9 +142,11 @@ def as_bytes(pixels: np.ndarray, pipeline: "DiffusionPipeline") -> np.ndarray:
     return (pixels * 255).round().astype(np.uint8)  # as diffusers does for PIL pictures
 
 
-def say_remarks(prompt: str, pipeline: "DiffusionPipeline", row: PromptModel | None) -> None:
+def say_remarks(
+    prompt: str, asked: PromptSettings, pipeline: "DiffusionPipeline", row: PromptModel | None
+) -> None:
     """Print what of a prompt the model will not heed, each thing once."""
-    for remark in remarks_on(prompt, pipeline, row):
+    for remark in [*remarks_on(prompt, pipeline, row), *asked.remarks()]:
         if remark not in _remarks_made:
             _remarks_made.add(remark)
             print(f"Remark: {remark}")

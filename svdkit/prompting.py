@@ -85,6 +85,19 @@ class PromptSettings:
         known = {name: value for name, value in asdict(self).items() if value is not None}
         return replace(self, **(own | known))
 
+    def remarks(self) -> list[str]:
+        """Say what of the settings changes nothing.
+
+        >>> PromptSettings(negative_prompt="clouds", guidance_scale=1).remarks()
+        ['negative_prompt changes nothing at guidance_scale=1.0, which guides nowhere; try 5']
+        """
+        if not self.negative_prompt or self.guidance_scale is None or self.guidance_scale > 1:
+            return []
+        return [
+            f"negative_prompt changes nothing at guidance_scale={self.guidance_scale}, which "
+            "guides nowhere; try 5"
+        ]
+
 
 def _defaults_of(pipeline: "DiffusionPipeline") -> dict[str, Any]:
     """Read from a pipeline that is in no row what diffusers would take."""

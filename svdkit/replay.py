@@ -169,6 +169,11 @@ class Replay:
                 return fitted
         if wanted in self.stored:
             return self.stored[wanted]
+        if name == "mask_sha256":
+            raise Missing(
+                f"the mask that it was made with (sha256 {wanted[:12]}…), which is kept beside the "
+                "clip; cinemagraph(image, mask) makes it anew"
+            )
         raise Missing(
             f"the picture that it was made from (sha256 {wanted[:12]}…); give the whole or the "
             "fitted one as image="

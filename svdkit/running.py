@@ -60,7 +60,7 @@ def run(
     >>> run(load("tiny", device="cpu"), sample_image().resize((112, 64)), small, seed=7).shape
     (2, 64, 112, 3)
     """
-    _check_quality(pipeline, settings)
+    check_quality(pipeline, settings)
     while True:
         try:
             frames = _frames_of(pipeline, picture, settings, seed, progress, on_step, steering)
@@ -147,7 +147,15 @@ def _frames_of(
             raise
 
 
-def _check_quality(pipeline: Any, settings: Settings) -> None:
+def check_quality(pipeline: Any, settings: Settings) -> None:
+    """Make sure that a pipeline knows the shortcuts of the quality that is asked for.
+
+    >>> from svdkit import load
+    >>> stock = load("tiny", device="cpu", arithmetic="stock")
+    >>> check_quality(stock, Settings(quality="draft"))
+    Traceback (most recent call last):
+    ValueError: quality='draft' takes shortcuts that only lean arithmetic knows. Load the model ...
+    """
     if not QUALITIES[settings.quality].shortcuts.exact and not is_lean(pipeline):
         raise ValueError(
             f"quality={settings.quality!r} takes shortcuts that only lean arithmetic knows. Load "

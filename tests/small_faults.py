@@ -137,7 +137,7 @@ class Link:
 
     def look(self):
         links = Links(self.folder)
-        found = [links.find(name * 16, "float32", None) for name in "01"]
+        found = [links.find(name * 16, None) for name in "01"]
         return ["none", "old", "new"][sum(one is not None for one in found)]
 
 

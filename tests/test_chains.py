@@ -147,7 +147,10 @@ def test_of_a_short_extension_most_is_new_if_no_overlap_is_asked_for(short):
 
 def test_half_of_the_overlap_fades_at_least(short):
     frames = np.concatenate([short.frames, short.frames])
-    frames[:6] = frames[:6].mean((1, 2), keepdims=True)
+    softer = frames[:7].mean((1, 2), keepdims=True)
+    frames[:6], frames[6] = softer[:6], (frames[6] + softer[6]) / 2
+    fifth, sixth, last = (sharpness(frame.astype(np.float32)) for frame in frames[5:])
+    assert fifth < sixth < last
     clip = sk.extend(sk.Clip(frames), "tiny", seed=3, **FAST | {"overlap": 2})
     assert requests_of(clip)[-1]["start"] == 6
 
@@ -366,6 +369,29 @@ def test_what_other_weights_made_is_not_taken(short, tiny, tmp_path):
     finally:
         with torch.no_grad():
             weight.copy_(before)
+
+
+def test_what_another_dtype_made_is_made_anew(short, tmp_path):
+    def extended(dtype, folder=None):
+        svd = sk.load("tiny", device="cpu", dtype=dtype)
+        return sk.extend(short, svd, seed=3, folder=folder, **SMALL)
+
+    precise = extended("float32", tmp_path)
+    coarse = extended("bfloat16", tmp_path)
+    assert coarse.recipe["steps"][-1]["outcome"]["dtype"] == "bfloat16"
+    assert (coarse.frames == extended("bfloat16").frames).all()
+    assert (extended("float32", tmp_path).frames == precise.frames).all()
+
+
+def test_a_cinemagraph_is_extended_as_it_was_made_and_its_still_is_given_up(picture, capsys):
+    made = {"num_frames": 4, "num_inference_steps": 1, "motion_bucket_id": 33, "fps": 12}
+    living = sk.cinemagraph(picture, (0, 0, 0.5, 0.5), "tiny", seed=7, progress=False, **made)
+    longer = sk.extend(living, "tiny", overlap=1, seed=3)
+    settings = requests_of(longer)[-1]["settings"]
+    assert {name: settings[name] for name in made} == made
+    assert "Remark: an extension moves the whole picture" in capsys.readouterr().out
+    sk.extend(sk.Clip(living.frames), "tiny", seed=3, **SMALL | {"progress": True})
+    assert "Remark" not in capsys.readouterr().out
 
 
 SCRIPT = """

@@ -270,6 +270,33 @@ def test_a_mask_that_cannot_be_is_told_before_anything_is_loaded(picture, mask, 
     assert len(str(error.value)) < 400
 
 
+def test_a_bow_tie_holds_an_area():
+    corners = [(0.2, 0.2), (0.8, 0.8), (0.8, 0.2), (0.2, 0.8)]
+    white = np.asarray(open_mask(corners, (112, 64))) > 127
+    assert white[32, 30]
+    assert white[32, 80]
+    assert not white[15, 56]
+
+
+def test_a_lost_mask_is_told_of_and_a_picture_does_not_take_its_place(kite, picture, tmp_path):
+    path = kite.save(tmp_path / "kite.mp4")
+    mask = sk.Clip.open(path).inputs[1]
+    for file in tmp_path.glob("*.png"):
+        if np.array_equal(np.asarray(Image.open(file)), np.asarray(mask)):
+            file.unlink()
+    for image in (None, picture):
+        verdict = sk.rerun(path, image=image, progress=False).verdict
+        assert verdict.startswith("missing: the mask that it was made with"), verdict
+        assert "image=" not in verdict
+
+
+def test_guidance_may_come_from_an_iterator(picture):
+    how = {"seed": 7, "num_frames": 2, "num_inference_steps": 1, "progress": False}
+    told = sk.cinemagraph(picture, (0, 0, 0.5, 0.5), "tiny", guidance=iter([1, 2]), **how)
+    listed = sk.cinemagraph(picture, (0, 0, 0.5, 0.5), "tiny", guidance=[1, 2], **how)
+    assert np.array_equal(told.frames, listed.frames)
+
+
 def test_a_mask_that_the_crop_leaves_out_is_told(picture):
     wide = picture.resize((600, 100))
     with pytest.raises(ValueError, match="Give focus="):

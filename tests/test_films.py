@@ -134,7 +134,10 @@ def test_an_animatediff_pipeline_saved_by_diffusers_loads_from_its_folder(online
         ({"seed": "x"}, TypeError, "seed is 'x'"),
         ({"via": ["sd"]}, ValueError, "via is"),
         ({"drawing": 5}, TypeError, "drawing is 5"),
-        ({"drawing": {"seed": 3}}, TypeError, "draw has no 'seed'"),
+        ({"drawing": {"seed": 3}}, TypeError, "drawing has a seed; give seed= to animate_prompt"),
+        ({"negative_prompt": "x"}, TypeError, "it shapes the drawing: drawing={'negative_prompt'"),
+        ({"model": "tiny-animatediff"}, TypeError, "it goes with via='animatediff'"),
+        ({"via": "animatediff", "on_step": print}, TypeError, "AnimateDiff has no on_step"),
         ({"pipeline": "nonsense"}, ValueError, "'nonsense' is no model"),
         ({"pipeline": "sd-turbo"}, TypeError, "'sd-turbo' is for drawing"),
         ({"pipeline": 7}, TypeError, "The pipeline is a int"),
@@ -231,3 +234,52 @@ def test_without_the_adapter_in_the_cache_auto_takes_the_small_one(online, monke
     snapshot_download(row.adapter)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert _if_it_can_be_had("animate_prompt") == ("animatediff", "its weights are in the cache")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "how", "error", "words"),
+    [
+        ("svd-xt", {}, ConnectionError, "The hub cannot be asked"),
+        ("owner/nothing", {}, ConnectionError, "The hub cannot be asked"),
+        ("base", {}, ValueError, "is a StableDiffusionPipeline; animating needs"),
+        ("tiny", {"guidance": [1, 2]}, ValueError, "2 numbers for 14 frames"),
+        ("stock", {"quality": "draft"}, ValueError, "shortcuts that only lean arithmetic knows"),
+    ],
+)
+def test_nothing_is_drawn_for_a_model_that_cannot_animate_it(pipeline, how, error, words, base):
+    stock = {"base": base, "stock": None}
+    if pipeline == "stock":
+        stock["stock"] = sk.load("tiny", device="cpu", arithmetic="stock")
+    drawer, drawn = sk.load("tiny-sd", device="cpu"), []
+    handle = drawer.unet.register_forward_hook(lambda *told: drawn.append(told))
+    try:
+        with pytest.raises(error, match=words):
+            sk.animate_prompt(
+                BALLOON, model=drawer, pipeline=stock.get(pipeline, pipeline), progress=False, **how
+            )
+    finally:
+        handle.remove()
+    assert drawn == []
+
+
+def test_a_drawing_that_is_not_animated_can_be_drawn_again():
+    def interrupt(*told):
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more") as told:
+        sk.animate_prompt(
+            BALLOON, model="tiny-sd", pipeline="tiny", seed=7, on_step=interrupt, **SOON
+        )
+    assert "draw(…, seed=7)" in told.value.__notes__[0]
+
+
+def test_guidance_may_come_from_an_iterator():
+    how = {"model": "tiny-sd", "pipeline": "tiny", "seed": 7} | SOON
+    told = sk.animate_prompt(BALLOON, guidance=iter([1, 2]), **how)
+    assert np.array_equal(told.frames, sk.animate_prompt(BALLOON, guidance=[1, 2], **how).frames)
+
+
+def test_a_very_long_prompt_stays_in_the_recipe():
+    clip = sk.animate_prompt("🎈" * 100_000, model="tiny-sd", pipeline="tiny", seed=7, **SOON)
+    verbs = [step["request"]["verb"] for step in clip.recipe["steps"]]
+    assert verbs == ["draw", "animate"]

@@ -83,11 +83,30 @@ def test_a_clip_stays_as_it_was(moon):
     assert moon.recipe == {}
 
 
-def test_a_still_clip_loops_as_it_is():
+def test_what_loops_already_stays_as_it_is(moon, capsys):
     still = sk.Clip(np.full((6, 64, 112, 3), 99, np.uint8))
-    looped = sk.loop(still, progress=False)
-    assert len(looped) == 5
-    assert (looped.frames == 99).all()
+    assert sk.loop(still, progress=False) is still
+    forth_and_back = moon.boomerang()
+    assert sk.loop(forth_and_back) is forth_and_back
+    assert "The clip loops as it is: seam 1." in capsys.readouterr().out
+    assert len(sk.loop(forth_and_back, how="blend", progress=False)) < len(forth_and_back)
+    assert len(sk.loop(forth_and_back, overlap=2, progress=False)) == len(forth_and_back) - 2
+
+
+def test_of_a_long_clip_too_the_shortest_good_fade_is_taken():
+    cart = sk.Clip(scene(7).clip(num_frames=60))
+    overlap = 60 - len(sk.loop(cart, progress=False))
+    for shorter in range(overlap - 2, overlap):
+        looped = blended(cart, shorter)
+        around = steps(looped.frames)
+        assert sk.seam(looped) > 1.2 or around[: shorter + 1].max() > 1.2 * around.mean()
+
+
+def test_a_fade_that_jumps_is_told(capsys):
+    clip = sk.Clip(scene(2).clip(num_frames=60))
+    around = steps(sk.loop(clip).frames)
+    assert around.max() > 1.2 * around.mean()
+    assert "Its fade jumps: 1." in capsys.readouterr().out
 
 
 def test_a_long_clip_is_looped_too(moon):
@@ -135,6 +154,17 @@ def test_a_picture_s_wrong_settings_are_told_before_anything_is_made(picture):
         sk.loop(picture, "tiny", motion_bucket=3)
     with pytest.raises(TypeError, match=r"overlap is 'x'"):
         sk.loop(picture, "no such model", overlap="x")
+
+    def on_step(*told):
+        raise AssertionError("it is being made")
+
+    for values, told in [
+        ({"overlap": 100}, "overlap is 100; a clip of 14 frames allows 1–7"),
+        ({"overlap": 0}, "overlap is 0"),
+        ({"num_frames": 3}, "4 are the least to loop"),
+    ]:
+        with pytest.raises(ValueError, match=told):
+            sk.loop(picture, "tiny", on_step=on_step, **values)
 
 
 @pytest.mark.parametrize(
