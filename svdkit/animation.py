@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .addresses import address_of, find
 from .checkpoints import check_kind
 from .clips import Clip
 from .drawings import steps_behind
 from .frames import frozen
 from .framing import architecture_of, frame_for
+from .hub import cached_folder
 from .images import ImageLike, check_fit, fit, open_image
 from .lean import is_lean
 from .limits import checked_seed, quoted
@@ -161,6 +163,22 @@ def resolved_for(
     height, width = frame_for(size, model, settings)
     num_frames = settings.num_frames or unet["num_frames"]
     return replace(settings, height=height, width=width, num_frames=num_frames)
+
+
+def foreseen(
+    values: Mapping[str, Any], pipeline: "str | os.PathLike | StableVideoDiffusionPipeline"
+) -> Settings | None:
+    """Settle settings as `resolved_for` does, before anything is loaded; None where the model is at
+    an address that nothing is known of yet.
+
+    >>> foreseen({}, "svd-xt").num_frames, foreseen({}, "nobody/nothing")
+    (25, None)
+    """
+    if not isinstance(pipeline, (str, os.PathLike)):
+        check_kind("animate", pipeline)
+    elif find(pipeline) == (None, None) and not cached_folder(address_of(pipeline)):
+        return None
+    return resolved_for(values, pipeline)
 
 
 def _remark(settings: Settings, pipeline: Any) -> None:

@@ -13,6 +13,7 @@ from .addresses import address_of, find
 from .checkpoints import PIPELINES, is_for, read_json
 from .devices import DTYPES, pick_device
 from .edits import MOST_SHOWN
+from .hub import cached_folder
 from .limits import quoted
 from .memory import ARITHMETICS
 from .models import Model
@@ -47,8 +48,8 @@ class Player(NamedTuple):
     given: "Given"
     name: str
     """As a recipe calls it."""
-    uses: str
-    """What it is good for: a key of PIPELINES."""
+    uses: str | None
+    """What it is good for: a key of PIPELINES; None for an address that nothing is known of yet."""
 
     @classmethod
     def of(cls, given: "Given") -> "Player":
@@ -69,19 +70,20 @@ class Player(NamedTuple):
         row, folder = find(given, verb=None)
         if row:
             return cls(given, row.name, "animate" if isinstance(row, Model) else row.verb)
-        if folder is None:
-            return cls(given, address_of(given), "animate")
-        index = folder / "model_index.json"
-        kind = read_json(index).get("_class_name") if index.exists() else None
-        uses = [uses for uses, kinds in PIPELINES.items() if kind in kinds]
-        return cls(given, folder.name, uses[0] if uses else "animate")
+        name = folder.name if folder else address_of(given)
+        folder = folder or cached_folder(name)
+        index = folder / "model_index.json" if folder else None
+        kind = read_json(index).get("_class_name") if index and index.exists() else None
+        uses = (uses for uses, kinds in PIPELINES.items() if kind in kinds)
+        return cls(given, name, next(uses, None))
 
 
 class Cast:
     """The models for a recipe's requests; `given` are the caller's.
 
-    One of the caller's takes the steps that name it. One that no step names takes the steps of its
-    kind whose model is not to be had otherwise, or, where there is none of these, all of its kind.
+    One of the caller's takes the steps that name it. One that no step names, if it is the only one
+    of its kind, takes the steps of that whose model is not to be had otherwise, or, where there is
+    none of these, all.
 
     >>> steps = [{"verb": "animate", "model": "tiny", "source": "bundled"}]
     >>> Cast(steps, "tiny").given_for(steps[0]), Cast(steps).given_for(steps[0])
@@ -105,11 +107,20 @@ class Cast:
         >>> Cast([]).given_for({"verb": "draw", "model": "tiny-sd"})
         """
         named = [player for player in self.players if _names(request, player)]
-        uses = VERBS[request["verb"]].uses
-        others = [player for player in self.unnamed if player.uses == uses]
-        if not named and others and (not _is_ours(request) or uses not in self.lacking):
+        uses, others = VERBS[request["verb"]].uses, self.others(request)
+        if not named and len(others) == 1 and (not _is_ours(request) or uses not in self.lacking):
             named = others
         return named[0].given if named else None
+
+    def others(self, request: Request) -> list[Player]:
+        """Give those of the caller's models that no step names, and that are of a step's kind.
+
+        >>> request = {"verb": "draw", "model": "tiny-sd", "source": "bundled"}
+        >>> [player.name for player in Cast([request], ["sd-turbo", "svd"]).others(request)]
+        ['sd-turbo']
+        """
+        uses = VERBS[request["verb"]].uses
+        return [player for player in self.unnamed if (player.uses or "animate") == uses]
 
     @cached_property
     def unnamed(self) -> list[Player]:
@@ -147,10 +158,12 @@ class Cast:
             )
         if not _is_ours(request):
             whose = "a model of its maker's own" if ours else "a model"
+            others = [repr(player.name) for player in self.others(request)]
             raise Missing(
                 f"the model: the recipe names {whose}, {name!r:.{MOST_SHOWN}}, and that is not "
                 "loaded unasked; if you have it and trust it, give it as pipeline=, in a list if "
                 "there are several"
+                + (f"; those given are {' and '.join(others)}, called otherwise" if others else "")
             )
 
     def pipeline_for(self, request: Request, outcome: Mapping[str, Any]) -> "DiffusionPipeline":
@@ -180,7 +193,8 @@ class Cast:
 
 
 def _names(request: Request, player: Player) -> bool:
-    return request.get("model") == player.name and VERBS[request["verb"]].uses == player.uses
+    fits = player.uses in (None, VERBS[request["verb"]].uses)
+    return fits and request.get("model") == player.name
 
 
 def _is_ours(request: Request) -> bool:

@@ -16,7 +16,7 @@ from .images import ImageLike, fit, fitting_in, open_image
 from .masks import MaskLike, feathered, fit_mask, open_mask
 from .records import outcome_of, request_of
 from .running import OnStep, Steering, run
-from .settings import Settings, held, settings_in
+from .settings import Settings, holding, settings_in
 
 if TYPE_CHECKING:
     import os
@@ -71,7 +71,7 @@ def cinemagraph(
             f"0–{MOST_FEATHER}, or None for what suits the frame."
         )
     fitting = {"how": how, "focus": focus}
-    settings = {name: held(value) for name, value in settings.items()}  # to be read more than once
+    settings = holding(settings)
     check_request(settings, seed=seed, on_step=on_step, verb=cinemagraph, **fitting)
     whole = open_image(image)
     steps = steps_behind(image, whole)

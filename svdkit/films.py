@@ -7,17 +7,18 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .addresses import address_of, find
-from .animation import animate, check_request, resolved_for
-from .checkpoints import check_kind, from_folder
+from .animation import animate, check_request, foreseen
+from .checkpoints import from_folder
 from .clips import Clip
 from .frames import frozen
 from .hub import check_reach
 from .limits import Limit, checked_seed
 from .pictures import as_bytes, draw, made_of, pipeline_for, say_remarks
 from .prompting import PromptSettings, checked_prompt
+from .prompts import row_of
 from .records import outcome_of, prompt_request_of
 from .running import check_quality
-from .settings import Settings, held
+from .settings import Settings, holding
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, StableVideoDiffusionPipeline
@@ -76,7 +77,7 @@ def animate_prompt(
                 "both at once, with model= and the settings themselves."
             )
         return _by_animatediff(prompt, model, seed, progress, settings)
-    settings = {name: held(value) for name, value in settings.items()}  # to be read more than once
+    settings = holding(settings)
     _check_goes_with_sd(model, drawing, settings)
     rest = {name: value for name, value in settings.items() if name not in OF_ANIMATE}
     given = {name: value for name, value in settings.items() if name in OF_ANIMATE}
@@ -107,7 +108,7 @@ def _check_goes_with_sd(model: Any, drawing: Any, settings: Mapping[str, Any]) -
             raise TypeError(
                 f"drawing has a {name}; give {name}= to animate_prompt itself, for both steps."
             )
-    row = find(model, None)[0] if isinstance(model, str) and model != "auto" else None
+    row = row_of(address_of(model)) if isinstance(model, str) else None
     if getattr(row, "verb", None) == "animate_prompt":
         raise TypeError(f"{row.name!r} is for animating a prompt; it goes with via='animatediff'.")
 
@@ -125,10 +126,9 @@ def _check_animator(
             from_folder(folder, half=False, verb="animate")
         elif not (row and row.bundled):
             check_reach(row.repo if row else address_of(pipeline))
-        resolved_for(settings, pipeline)
+        foreseen(settings, pipeline)
     else:
-        check_kind("animate", pipeline)
-        check_quality(pipeline, resolved_for(settings, pipeline))
+        check_quality(pipeline, foreseen(settings, pipeline))
 
 
 def _by_animatediff(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .animation import animate, check_request, resolved_for
+from .animation import animate, check_request, foreseen
 from .clips import Clip
 from .frames import frozen, sha256_of_frames
 from .images import ImageLike
 from .metrics import motion, seam
 from .models import did_you_mean
 from .notes import steps_of
+from .settings import holding
 
 if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
@@ -58,6 +59,7 @@ def loop(
     if overlap is not None:
         _check_whole(overlap)
     if not isinstance(clip, Clip):
+        settings = holding(settings)
         _check_picture(pipeline, how, overlap, seed, settings)
         clip = animate(clip, pipeline, seed=seed, progress=progress, **settings)
     elif seed is not None or settings:
@@ -122,8 +124,9 @@ def _check_picture(
     """Make sure that a picture's clip can be looped so, before it is made."""
     rest = {name: value for name, value in settings.items() if name not in ("focus", "on_step")}
     check_request(rest, seed=seed, verb=loop)
-    if how != "boomerang":
-        frames_blended(resolved_for(rest, pipeline).num_frames, 1 if overlap is None else overlap)
+    expected = foreseen(rest, pipeline)
+    if expected and how != "boomerang":
+        frames_blended(expected.num_frames, 1 if overlap is None else overlap)
 
 
 def _check_whole(overlap: Any) -> None:

@@ -89,13 +89,13 @@ class PromptSettings:
         """Say what of the settings changes nothing.
 
         >>> PromptSettings(negative_prompt="clouds", guidance_scale=1).remarks()
-        ['negative_prompt changes nothing at guidance_scale=1.0, which guides nowhere; try 5']
+        ['negative_prompt changes nothing at guidance_scale=1.0; above 1 it is heeded']
         """
         if not self.negative_prompt or self.guidance_scale is None or self.guidance_scale > 1:
             return []
         return [
-            f"negative_prompt changes nothing at guidance_scale={self.guidance_scale}, which "
-            "guides nowhere; try 5"
+            f"negative_prompt changes nothing at guidance_scale={self.guidance_scale}; above 1 it "
+            "is heeded"
         ]
 
 

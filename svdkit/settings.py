@@ -184,6 +184,15 @@ def held(guidance: Any) -> Any:
     return tuple(islice(guidance, LIMITS["num_frames"].high + 1))
 
 
+def holding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings that can be looked at twice, also where their guidance is an iterator.
+
+    >>> holding({"fps": 7, "guidance": iter([1, 2])})
+    {'fps': 7, 'guidance': (1, 2)}
+    """
+    return {name: held(it) if name == "guidance" else it for name, it in settings.items()}
+
+
 def _checked_quality(quality: Any) -> Quality:
     if not isinstance(quality, str) or quality not in QUALITIES:
         raise ValueError(

@@ -7,6 +7,7 @@ from small_prompt_models import write_sd
 from small_settings import QUICK
 
 import svdkit as sk
+from svdkit.casting import Cast, Missing
 
 QUIET = {"progress": False}
 SMALL = {"height": 64, "width": 112}
@@ -57,6 +58,20 @@ def test_one_that_no_step_names_takes_the_place_of_ours(made, checkpoint, tmp_pa
     again = sk.rerun(made.save(tmp_path / "kite.mp4"), pipeline=checkpoint, **QUIET)
     assert again.verdict.startswith("differs")
     assert "the model is another one" in again.why
+
+
+def test_an_address_is_for_the_step_that_names_it():
+    draws = {"verb": "draw", "model": "owner/my-sd", "source": "hub"}
+    moves = {"verb": "animate", "model": "tiny", "source": "bundled"}
+    cast = Cast([draws, moves], "owner/my-sd")
+    cast.check(draws)
+    assert [cast.given_for(request) for request in (draws, moves)] == ["owner/my-sd", None]
+
+
+def test_of_two_under_other_names_none_is_taken_at_a_guess():
+    steps = [{"verb": "animate", "model": name, "source": "folder"} for name in "ab"]
+    with pytest.raises(Missing, match=r"those given are 'owner/c' and 'owner/d', called otherwise"):
+        Cast(steps, ["owner/c", "owner/d"]).check(steps[0])
 
 
 def test_what_is_no_model_is_told(made, tmp_path):

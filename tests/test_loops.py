@@ -67,6 +67,9 @@ def test_a_picture_is_animated_first(picture, made):
     verbs = [step["request"].get("verb") for step in looped.recipe["steps"]]
     assert verbs == ["animate", None]
     assert looped.inputs == made.inputs
+    guided = sk.loop(picture, "tiny", seed=7, guidance=iter([1, 3, 3, 1]), overlap=1, **QUICK)
+    listed = sk.loop(picture, "tiny", seed=7, guidance=[1, 3, 3, 1], overlap=1, **QUICK)
+    assert np.array_equal(guided.frames, listed.frames)
 
 
 def test_a_loop_is_made_again_from_its_recipe(made, tmp_path):
@@ -158,6 +161,9 @@ def test_a_picture_s_wrong_settings_are_told_before_anything_is_made(picture):
     def on_step(*told):
         raise AssertionError("it is being made")
 
+    for other in (7, sk.load("tiny-sd", device="cpu")):
+        with pytest.raises(TypeError, match="animating needs a StableVideoDiffusionPipeline"):
+            sk.loop(picture, other)
     for values, told in [
         ({"overlap": 100}, "overlap is 100; a clip of 14 frames allows 1–7"),
         ({"overlap": 0}, "overlap is 0"),

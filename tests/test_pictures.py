@@ -160,7 +160,7 @@ def test_what_the_model_does_not_read_or_know_is_remarked_on_once(capsys):
     assert told.count("does not know 'dragon'") == 1
     assert told.count("the model reads the first 14 pieces") == 1
     sk.draw(BALLOON, "tiny-sd", negative_prompt="hills", guidance_scale=1, num_inference_steps=1)
-    assert "negative_prompt changes nothing at guidance_scale=1" in capsys.readouterr().out
+    assert "negative_prompt changes nothing at guidance_scale=1.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

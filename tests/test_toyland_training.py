@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -597,7 +598,18 @@ def test_no_adapter_is_exported_where_none_was_trained(runs, tmp_path):
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == ["tiny", "tiny-sd"]
 
 
-def test_an_export_leaves_no_model_of_another_training_beside_its_own(runs, weights, tmp_path):
+def refusing(rename, name):
+    """A rename as where another program reads new models of this name."""
+
+    def renamed(path, target):
+        if path.name == name and path.parent.name == "new":
+            raise PermissionError(f"{path} is in use")
+        return rename(path, target)
+
+    return renamed
+
+
+def test_an_export_takes_the_place_of_all_models_or_of_none(runs, weights, tmp_path, monkeypatch):
     models = shutil.copytree(weights, tmp_path / "models")
     before = {path: path.read_bytes() for path in models.rglob("*.safetensors")}
     for stage in ("vae", "sight", "sd", "svd"):
@@ -605,6 +617,13 @@ def test_an_export_leaves_no_model_of_another_training_beside_its_own(runs, weig
     with pytest.raises(FileExistsError, match=r"tiny-animatediff would stay .* Train motion in"):
         main(["export", "--out", str(tmp_path / "runs"), "--to", str(models)])
     assert {path: path.read_bytes() for path in models.rglob("*.safetensors")} == before
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refusing(Path.rename, "tiny-sd"))
+        with pytest.raises(PermissionError):
+            main(["export", "--out", str(runs), "--to", str(models)])
+    assert {path: path.read_bytes() for path in models.rglob("*.safetensors")} == before
+    with pytest.raises(FileNotFoundError, match=r"nowhere/vae/checkpoint\.pt is missing"):
+        main(["export", "--out", "nowhere", "--to", str(models)])
     main(["export", "--out", str(runs), "--to", str(models)])
     assert {path.name for path in models.iterdir()} == {"tiny", "tiny-sd", "tiny-animatediff"}
     assert {path.name for path in tmp_path.iterdir()} == {"models", "runs"}

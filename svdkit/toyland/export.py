@@ -80,24 +80,38 @@ def export(out: Path, to: Path) -> float:
     """
     out, to = Path(out), Path(to)
     stages = {"tiny": "svd", "tiny-sd": "sd", "tiny-animatediff": "motion"}
-    for name, stage in stages.items():
-        if (to / name).exists() and not (out / stage / "checkpoint.pt").exists():
-            raise FileExistsError(
-                f"{to / name} would stay beside models of another training, whose latents and "
-                f"layers it does not fit. Train {stage} in {out} too, or choose another --to."
-            )
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as room:
+    trained_vaes(out)  # which says what is missing
+    to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=to) as room:
         new, old = Path(room, "new"), Path(room, "old")
         size = _write_all(out, new)
-        to.mkdir(exist_ok=True)
-        old.mkdir()
-        for model in sorted(new.iterdir()):
-            if (to / model.name).exists():
-                (to / model.name).rename(old / model.name)
-            model.rename(to / model.name)
+        for name, stage in stages.items():
+            if (to / name).exists() and not (new / name).exists():
+                raise FileExistsError(
+                    f"{to / name} would stay beside models of another training, whose latents and "
+                    f"layers it does not fit. Train {stage} in {out} too, or choose another --to."
+                )
+        _exchange(new, to, old)
     print(f"{to}: {size:.1f} MB of models; load them by their folders, such as {to / 'tiny'}")
     return size
+
+
+def _exchange(new: Path, to: Path, old: Path) -> None:
+    """Move all models from `new` below `to`, and those that were there to `old`; or none at all."""
+    old.mkdir()
+    names = sorted(model.name for model in new.iterdir())
+    try:
+        for name in names:
+            if (to / name).exists():
+                (to / name).rename(old / name)
+            (new / name).rename(to / name)
+    except BaseException:
+        for name in names:
+            if not (new / name).exists():
+                (to / name).rename(new / name)
+            if (old / name).exists():
+                (old / name).rename(to / name)
+        raise
 
 
 def _write_all(out: Path, to: Path) -> float:

@@ -255,7 +255,8 @@ def train(
 ) -> float:
     """Train a stage into the folder `out`/<stage>: checkpoint.pt, log.jsonl and samples/; returns
     the share of the plan that is done by now, 1 at its end. `tell` is given what log.jsonl gets,
-    whose last line says what the last doubling of the steps has brought, if there were enough.
+    whose last line says what the last doubling of the steps has brought, if there were enough; and
+    a line of its own where there was nothing to do.
 
     >>> train.__kwdefaults__["resume"]
     False
@@ -280,7 +281,7 @@ def train(
         if plan.draw_every:
             trainer.draw()
         trainer.forecast()
-    if trainer.step == first_step:
+    if trainer.step == first_step and together.rank() == 0:
         tell({"step": trainer.step, "done": plan.done(trainer.step, trainer.now)})
     # What was learned is done, however long its last sheet took; and it is written when all go on.
     return together.of_the_first(plan.done(trainer.step, trainer.now), device)
