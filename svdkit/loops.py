@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from diffusers import StableVideoDiffusionPipeline
 
 # None of them asks the model: of tiny's clips of ten pictures all loop once they are blended, and
-# three to six of ten where the loop is closed in the latents (tests/benchmarks/looping.py).
+# one to seven of ten where the loop is closed in the latents (tests/benchmarks/looping.py).
 WAYS = ("auto", "blend", "boomerang")
 LEAST_FRAMES = 3  # of a loop: a seam shows in so many
 GOOD = 1.2  # mean steps: what jumps no further does not show

@@ -4,8 +4,8 @@
 
 The clips are Toyland's painted scenes and the model's own clips of the same pictures. With
 `--latent` three ways of closing a loop while it is denoised are measured beside `sk.loop`. Two of
-them join as well in the median, but of far fewer clips than fading pixels does, or with less of the
-motion; and so svdkit offers none.
+them join as well in the median, but of fewer clips than fading pixels does; and so svdkit offers
+none.
 """
 
 import argparse
