@@ -28,8 +28,8 @@ HUB = "https://huggingface.co"
 # What a row of MODELS or PROMPT_MODELS does not say by itself; {repo} becomes a link to the hub
 ABOUT_MODELS = {
     "tiny": "comes with svdkit, for any CPU; the architecture of SVD, small, and trained on "
-    "[Toyland](svdkit/toyland/scenes.py), a painted world: a picture comes back softer than it was, "
-    "things move more the higher the bucket, to about 140, and what goes far breaks up",
+    "[Toyland](svdkit/toyland/scenes.py), a painted world: a picture comes back softer than it "
+    "was, things move more the higher the bucket, to about 140, and what goes far breaks up",
     "svd-xt": "{repo}, the usual choice",
     "svd-xt-1-1": "{repo}; gated: accept its terms there, and set `HF_TOKEN`",
     "tiny-sd": "draws; comes with svdkit, for any CPU; knows the captions of Toyland and nothing "
