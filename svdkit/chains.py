@@ -134,7 +134,7 @@ def _linked(
     if links is None:
         return _made(clip, request, pipeline, progress)
     dtype = str(pipeline.unet.dtype).removeprefix("torch.")
-    name = name_of(request | {"dtype": dtype}, clip)  # and fingerprints of weights compare
+    name = name_of(request | {"dtype": dtype}, clip)  # fingerprints of one dtype compare
     found = links.find(name, fingerprint_of_weights(pipeline))
     if found:
         return _with_step(clip, *found)

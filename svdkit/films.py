@@ -85,7 +85,7 @@ def animate_prompt(
     if not isinstance(drawing or {}, Mapping):
         raise TypeError(f"drawing is {drawing!r:.60}; it is a dict of draw's settings.")
     PromptSettings.of(drawing or {}, "draw")
-    if not isinstance(pipeline, str) or pipeline != "auto":  # chosen once the picture is there
+    if pipeline != "auto":  # which is chosen once the picture is there
         _check_animator(pipeline, rest)
     picture = draw(prompt, model, seed=seed, progress=progress, **drawing or {})
     try:

@@ -70,11 +70,12 @@ def loop(
         )
     if how == "boomerang":
         return clip.boomerang()
-    best = _best(clip) if overlap is None else _Candidate(clip, int(overlap))
+    frames_blended(len(clip), 1 if overlap is None else overlap)  # which tells what cannot be
     if how == "auto" and overlap is None and seam(clip) <= GOOD:
         if progress:
             print(f"The clip loops as it is: seam {seam(clip):.1f}. how='blend' fades it still.")
         return clip
+    best = _best(clip) if overlap is None else _Candidate(clip, int(overlap))
     if progress:
         print(best)
     return best.loop
@@ -192,7 +193,6 @@ class _Candidate:
 def _best(clip: Clip) -> _Candidate:
     """Find the shortest overlap that is good, else the one that is nearest to it."""
     most = min(len(clip) // 2, len(clip) - LEAST_FRAMES)
-    frames_blended(len(clip), max(1, most))  # which tells where a clip is too short
     overlaps = np.unique(np.linspace(1, most, min(most, MOST_TRIED)).round().astype(int)).tolist()
     tried = [_Candidate(clip, overlap) for overlap in overlaps]
     for too_short, candidate in zip([0, *overlaps], tried, strict=False):
