@@ -839,6 +839,24 @@ def test_a_few_steps_on_from_a_model_count_in_the_average(runs, tmp_path):
     assert (average - new).norm() < (average - old).norm()
 
 
+def test_training_on_from_a_model_ends_with_what_it_has_brought(runs, tmp_path):
+    model = trained.read_checkpoint(runs, "sight") | {"step": 5000}
+    del model["optimizer"], model["first_step"]
+    path = tmp_path / "sight" / "checkpoint.pt"
+    path.parent.mkdir()
+    torch.save(model, path)
+    for last in (5006, 5012):  # two sittings, and what both have brought
+        lesson, told = SightStage(32, CPU), []
+        plan = Plan(steps=last, warm_up=1, cool_down=0.0, peak_rate=5e-3, draw_every=None)
+        train(lesson, plan, tmp_path, **AGAIN, tell=told.append)
+        assert told[-1]["step"] == last
+        assert told[-1]["taken_up_at_step"] == 5000
+        assert told[-1]["loss_by_now"] < told[-1]["loss_as_taken_up"]
+        learned = trained.read_checkpoint(tmp_path, "sight")["networks"]
+        for name, weight in lesson.networks.state_dict().items():  # and these it left alone
+            assert torch.equal(weight, learned[name])
+
+
 @pytest.mark.parametrize("size", [(64, 112), (576, 1024)])
 def test_clip_sees_in_training_what_the_pipeline_shows_it(size):
     """The pipeline resizes and normalises on its own; training has to arrive at nearly the same

@@ -1,5 +1,5 @@
 """What more training would bring: as much again, at best, as the last doubling of the steps has
-brought.
+brought; or, of a model that was taken up and trained on, as the steps since then have brought.
 """
 
 from __future__ import annotations
@@ -7,13 +7,16 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 LEAST = 20  # lines of the log about each half
 # Each line's loss is smoothed over some before it: so many of them tell as much as one that is not.
 SMOOTHED = 9
+TRIED = 32  # steps at most on which two states of a network are compared
 
 
 def logged(path: Path) -> list[dict]:
@@ -52,3 +55,34 @@ def last_doubling(lines: list[dict]) -> dict[str, float]:
     spread = math.sqrt(sum(float(part.var()) * SMOOTHED / len(part) for part in parts))
     half, now = (float(part.mean()) for part in parts)
     return {"loss_at_half_the_steps": half, "loss_by_now": now, "give_or_take": spread}
+
+
+@torch.no_grad()
+def since_taken_up(
+    networks: torch.nn.Module, before: dict, now: dict, losses: Iterable[Callable[[], float]]
+) -> dict[str, float]:
+    """The mean loss with the weights of `before` and with those of `now`, and how far their
+    difference can be trusted (one standard error); nothing where there are fewer than two losses.
+
+    Both are asked the same: the same clips through the same noise. The networks stay as they are.
+
+    >>> one = torch.nn.Linear(1, 1, bias=False)
+    >>> before, now = {"weight": torch.ones(1, 1)}, {"weight": torch.zeros(1, 1)}
+    >>> since_taken_up(one, before, now, 2 * [lambda: 2 + float(one.weight)])
+    {'loss_as_taken_up': 3.0, 'loss_by_now': 2.0, 'give_or_take': 0.0}
+    """
+    kept = {name: weight.clone() for name, weight in networks.state_dict().items()}
+    pairs = []
+    for loss in losses:
+        pair = []
+        for weights in (before, now):
+            networks.load_state_dict(weights)
+            pair.append(loss())
+        pairs.append(pair)
+    networks.load_state_dict(kept)
+    if len(pairs) < 2:
+        return {}
+    old, new = np.array(pairs).T
+    spread = float((old - new).std(ddof=1)) / math.sqrt(len(pairs))
+    means = {"loss_as_taken_up": float(old.mean()), "loss_by_now": float(new.mean())}
+    return means | {"give_or_take": spread}

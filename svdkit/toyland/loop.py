@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from . import together
-from .forecast import last_doubling, logged
+from .forecast import TRIED, last_doubling, logged, since_taken_up
 from .optimizers import Optimizer
 from .plans import Plan
 from .quick import quick
@@ -104,7 +104,7 @@ class Trainer:
     """One stage in training: what a run has to remember, and what it does again and again.
 
     >>> sorted(name for name in vars(Trainer) if not name.startswith("_"))
-    ['draw', 'forecast', 'learn', 'log', 'rate', 'resume', 'run', 'save', 'seconds']
+    ['draw', 'forecast', 'learn', 'log', 'loss', 'rate', 'resume', 'run', 'save', 'seconds']
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Trainer:
         self.step, self.spent_before, self.began = 0, 0.0, time.monotonic()
         self.earlier_seconds = 0.0  # before its weights were restored from a model
         self.first_step = 0  # of this optimizer: weights restored from a model come without one
+        self.taken_up: dict | None = None  # these weights
         self.now = 0.0  # seconds on the clock that all processes share
         self.smooth: dict[str, float] = {}
 
@@ -151,10 +152,10 @@ class Trainer:
         self.stage.networks.load_state_dict(saved["networks"])
         self.average.networks.load_state_dict(saved["average"])
         self.step, self.spent_before = saved["step"], saved["seconds"]
-        self.first_step = self.step
+        self.first_step, self.taken_up = self.step, saved["average"]
         if "optimizer" in saved:
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.first_step = saved.get("first_step", 0)
+            self.first_step, self.taken_up = saved.get("first_step", 0), saved.get("taken_up")
         self.earlier_seconds = saved.get("earlier_seconds", 0.0)
 
     def save(self) -> None:
@@ -167,6 +168,7 @@ class Trainer:
         whole = {name: part.state_dict() for name, part in parts.items()}
         whole |= {"step": self.step, "seconds": self.seconds()}
         whole |= {"earlier_seconds": self.earlier_seconds, "first_step": self.first_step}
+        whole |= {"taken_up": self.taken_up}
         whole |= {"state": self.stage.state(self.average.networks)}
         write_whole(self.checkpoint, lambda path: torch.save(whole, path))
 
@@ -179,8 +181,16 @@ class Trainer:
             file.write(json.dumps(line) + "\n")
 
     def forecast(self) -> None:
-        """Log what the last doubling of the steps has brought, where the run is long enough."""
+        """Log what the last doubling of the steps has brought, where the run is long enough; else
+        what the steps on from a model have.
+        """
         brought = last_doubling(logged(self.folder / "log.jsonl"))
+        if not brought and self.taken_up:
+            networks, now = self.stage.networks, self.average.networks.state_dict()
+            ahead = range(self.step, self.step + min(TRIED, self.step - self.first_step))
+            losses = (lambda step=step: float(self.loss(step)[0]) for step in ahead)
+            brought = since_taken_up(networks, self.taken_up, now, losses)
+            brought = brought and {"taken_up_at_step": self.first_step} | brought
         if brought:
             self.log(**brought)
 
@@ -191,16 +201,20 @@ class Trainer:
         write_whole(path, lambda part: sheet.save(part, "PNG"))
         self.log(**figures)
 
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a step of this process, and the stage's figures."""
+        mixed = (
+            torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
+        )
+        with quick(self.stage.networks, self.device), mixed:
+            return self.stage.loss(step * together.count() + together.rank())
+
     def learn(self) -> dict[str, torch.Tensor]:
         """One step; returns its loss and the stage's figures."""
         networks = self.stage.networks
         # A step that was interrupted, or a backward() of the caller's, may have left some.
         networks.zero_grad(set_to_none=True)
-        mixed = (
-            torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
-        )
-        with quick(networks, self.device), mixed:
-            loss, figures = self.stage.loss(self.step * together.count() + together.rank())
+        loss, figures = self.loss(self.step)
         loss.backward()
         together.average_gradients(networks.parameters())
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
@@ -255,8 +269,9 @@ def train(
 ) -> float:
     """Train a stage into the folder `out`/<stage>: checkpoint.pt, log.jsonl and samples/; returns
     the share of the plan that is done by now, 1 at its end. `tell` is given what log.jsonl gets,
-    whose last line says what the last doubling of the steps has brought, if there were enough; and
-    a line of its own where there was nothing to do.
+    whose last line says what the last doubling of the steps has brought, if there were enough, or
+    what the steps on from a restored model have; and a line of its own where there was nothing to
+    do.
 
     >>> train.__kwdefaults__["resume"]
     False

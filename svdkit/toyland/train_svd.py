@@ -150,13 +150,7 @@ class VideoLesson:
         seen = encoder(clip_pixels(pictures)).image_embeds[:, None] * kept[:, None, None]
         told = torch.cat([conditions, added[:, None]], 1)
 
-        mean, spread = self.noise
-        low, high = math.log(SVD_SCHEDULE["sigma_min"]), math.log(SVD_SCHEDULE["sigma_max"])
-        log_sigma = torch.where(
-            uniform(n) < ANY_NOISE,
-            low + (high - low) * uniform(n),
-            mean + spread * normal(n),
-        )
+        log_sigma = self.noise_levels(n, uniform(1))
         sigma = log_sigma.exp()
         noised = latents + sigma[:, None, None, None, None] * normal(*latents.shape)
         beside = beside[:, None].expand(-1, latents.shape[1], -1, -1, -1)
@@ -168,6 +162,23 @@ class VideoLesson:
         error = (counts * (found - latents).square()).mean((1, 2, 3, 4)) * (1 + sigma**-2)
         middle = (log_sigma > 0) & (log_sigma < 2)  # where it is decided what moves where
         return error.mean(), {"loss_middle": (error.detach() * middle).sum() / middle.sum()}
+
+    def noise_levels(self, n: int, start: torch.Tensor) -> torch.Tensor:
+        """The logarithms of `n` noise levels σ, spread evenly over those that are wanted from a
+        random `start` in 0…1: steps that all see high and low levels differ less in their loss.
+
+        >>> VideoLesson.noise_levels(VideoLesson, 5, torch.tensor([0.5])).exp().round(decimals=2)
+        tensor([1.1800, 0.3300, 1.0600, 2.5800, 8.2500])
+        """
+        mean, spread = self.noise
+        low, high = math.log(SVD_SCHEDULE["sigma_min"]), math.log(SVD_SCHEDULE["sigma_max"])
+        even = (torch.arange(n, device=start.device) + start) / n
+        usual = (even - ANY_NOISE) / (1 - ANY_NOISE)
+        return torch.where(
+            even < ANY_NOISE,
+            low + (high - low) * even / ANY_NOISE,
+            mean + spread * torch.special.ndtri(usual.clamp(1e-3, 1 - 1e-3)),
+        )
 
     @torch.no_grad()
     def sample_sheet(
