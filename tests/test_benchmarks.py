@@ -1,11 +1,15 @@
 """The benchmarks run; what they measure is nobody's business here."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from write_headers import ROOT
+
+from svdkit.toyland.export import WEIGHTS
 
 
 def report_of(tmp_path, script, *words):
@@ -42,3 +46,17 @@ def test_the_screen_benchmark_sees_every_clip(tmp_path, chromium):
     report = report_of(tmp_path, "on_screen.py", *small)
     assert len(report["rounds"]) == 2
     assert 0 < report["median_seconds"] <= report["most_seconds"]
+
+
+def test_the_learning_benchmark_tells_what_twice_the_steps_brought(tmp_path):
+    learned, versions = [1000, 2000, 4000, 8000], []
+    for steps in learned:
+        model = tmp_path / str(steps) / "tiny"
+        shutil.copytree(WEIGHTS / "tiny", model)
+        card = model / "README.md"
+        card.write_text(re.sub(r"\d+ steps", f"{steps} steps", card.read_text()))
+        versions.append(str(model.parent))
+    report = report_of(tmp_path, "learning.py", *versions, "--scenes", "1")
+    assert [row["steps"] for row in report["versions_measured"].values()] == learned
+    for brought in report["twice_the_steps_brought"].values():  # four times the same model
+        assert brought == {"times": 1.0, "give_or_take": 0.0}

@@ -304,6 +304,22 @@ def small_models() -> Iterable[Line]:
         f"{by_chance}; clips move {percent(reached['20'])} as far as they should at motion bucket "
         f"20, {percent(reached['240'])} at 240",
     )
+    learning = results("learning")
+    versions = learning["versions_measured"].values()
+    least, most = (pick(row["steps"] for row in versions) for pick in (min, max))
+    error, far = (
+        learning["twice_the_steps_brought"][name]
+        for name in ("error_where_it_moves 700", "motion_over_painted 240")
+    )
+    yield (
+        "learning",
+        "`tiny`",
+        "What would more training bring it?",
+        f"so far twice the steps took {percent(1 - error['times'])} off the error where things "
+        f"move, give or take {percent(error['give_or_take'])}, and made them go "
+        f"{far['times']:.1f} times as far at motion bucket 240: {len(versions)} versions, of "
+        f"{least:,} to {most:,} steps",
+    )
     yield (
         "tiny_sd_evaluation",
         "`tiny-sd`",
