@@ -35,7 +35,7 @@ ABOUT_MODELS = {
     "tiny-sd": "draws; comes with svdkit, for any CPU; knows the captions of Toyland and nothing "
     "else",
     "tiny-animatediff": "14 frames; comes with svdkit; a motion adapter for `tiny-sd`, trained for "
-    "an hour and a half: backgrounds hold still, things keep their colours, and sway or change "
+    "nearly three hours: backgrounds hold still, things keep their colours, and sway or change "
     "their shape more than they move as they should",
 }
 ABOUT_QUALITIES = {
