@@ -40,7 +40,7 @@ from svdkit.toyland import (
 )
 from svdkit.toyland.conditions import clip_pixels, sides_divide_by
 from svdkit.toyland.export import WEIGHTS
-from svdkit.toyland.forecast import last_doubling
+from svdkit.toyland.forecast import last_doubling, since_taken_up
 from svdkit.toyland.judge import train_judge
 from svdkit.toyland.laws import at_rest, progress_of
 from svdkit.toyland.loop import train
@@ -837,6 +837,18 @@ def test_a_few_steps_on_from_a_model_count_in_the_average(runs, tmp_path):
         for weights in (learned["networks"], learned["average"], model["average"])
     )
     assert (average - new).norm() < (average - old).norm()
+
+
+def test_a_comparison_that_is_interrupted_leaves_the_weights_as_they_were():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    layer = torch.nn.Linear(1, 1)
+    weight = layer.weight.detach().clone()
+    others = [{name: w + 1 for name, w in layer.state_dict().items()} for _ in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        since_taken_up(layer, *others, [interrupted])
+    assert torch.equal(layer.weight, weight)
 
 
 def test_training_on_from_a_model_ends_with_what_it_has_brought(runs, tmp_path):

@@ -73,13 +73,15 @@ def since_taken_up(
     """
     kept = {name: weight.clone() for name, weight in networks.state_dict().items()}
     pairs = []
-    for loss in losses:
-        pair = []
-        for weights in (before, now):
-            networks.load_state_dict(weights)
-            pair.append(loss())
-        pairs.append(pair)
-    networks.load_state_dict(kept)
+    try:
+        for loss in losses:
+            pair = []
+            for weights in (before, now):
+                networks.load_state_dict(weights)
+                pair.append(loss())
+            pairs.append(pair)
+    finally:  # also when interrupted
+        networks.load_state_dict(kept)
     if len(pairs) < 2:
         return {}
     old, new = np.array(pairs).T
