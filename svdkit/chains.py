@@ -17,6 +17,7 @@ from .extensions import (
     request_for,
     settings_for,
     size_after_extend,
+    starts_in,
 )
 from .frames import check_size, frozen
 from .links import Links, name_of
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 # frames had 1.00 and 1.03 times the detail of the first (variance of the Laplacian); with "linear"
 # 1.25 and 1.14; with at most 1.3 of it 0.54, in the one scene that was tried.
 GUIDANCE = "triangle"
+MAX_SEAM = 1.5
+LIMITS = {"max_drift": "a share of white, like 0.05", "max_seam": "mean steps, like 1.5"}
 
 
 def extend(
@@ -47,6 +50,7 @@ def extend(
     seed: int | None = None,
     overlap: int | None = None,
     max_drift: float | None = None,
+    max_seam: float | None = MAX_SEAM,
     folder: str | os.PathLike | None = None,
     progress: bool = True,
     guidance: str | Iterable[float] = GUIDANCE,
@@ -58,9 +62,12 @@ def extend(
     or fewer, if not given) and at least half of that fade into what comes next. It takes on the
     colour, contrast and sharpness of the first frame. `settings` are those of `Settings`; what is
     not given is as the clip was made. With a `folder`, each extension is stored as soon as it is
-    made, and the same call makes only what is not there yet. One that drifts beyond `max_drift`, a
-    share of white as in `drift`, is left out and ends the chain, which is said. `joins(clip)` tells
-    the drift and the seam of each.
+    made, and the same call makes only what is not there yet.
+
+    Where the seam of a join is above `max_seam`, the next sharpest of the frames it may start from
+    is tried, and so on; the smoothest is kept. None takes the first as it is. An extension that
+    drifts beyond `max_drift`, a share of white as in `drift`, is left out and ends the chain, which
+    is said. `joins(clip)` tells the drift and the seam of each.
 
     >>> from svdkit import animate, sample_image
     >>> quick = {"num_inference_steps": 1, "progress": False}
@@ -68,7 +75,7 @@ def extend(
     >>> extend(clip, "tiny", times=2, overlap=0, seed=7, **quick)
     Clip(16 frames, 64×112, 7 fps, 2.3 s)
     """
-    _check_call(clip, times, max_drift)
+    _check_call(clip, times, {"max_drift": max_drift, "max_seam": max_seam})
     if progress and any(_is_cinemagraph(step) for step in steps_of(clip.recipe)):
         print("Remark: an extension moves the whole picture; loop(clip) goes on with its still.")
     guidance = GUIDANCE if guidance is None else held(guidance)
@@ -86,8 +93,14 @@ def extend(
     seed = links.seed() if links and seed is None else drawn
     with Bar(total=times, desc="extending", unit="extension", disable=not progress) as bar:
         for number in range(1, times + 1):
-            request = request_for(clip, pipeline, wanted, seed=seed, overlap=overlap)
-            longer = _linked(clip, request, pipeline, links, progress)
+            how = {"seed": seed, "overlap": overlap}
+            requests = (
+                request_for(clip, pipeline, wanted, start=start, **how)
+                for start in starts_in(clip, overlap)
+            )
+            made = (_linked(clip, request, pipeline, links, progress) for request in requests)
+            tries = _until_smooth(made, max_seam)
+            longer = min(tries, key=_seam)
             join = joins(longer)[-1]
             if max_drift is not None and join["drift"] > max_drift:
                 bar.write(
@@ -98,7 +111,8 @@ def extend(
             clip = longer
             bar.update()
             if progress:
-                bar.write(f"Extension {number} of {times}: {in_one_line(join)}.")
+                others = f" (the smoothest of {len(tries)})" if len(tries) > 1 else ""
+                bar.write(f"Extension {number} of {times}: {in_one_line(join)}{others}.")
     return clip
 
 
@@ -125,6 +139,16 @@ def redo_extend(
     pipeline, settings, seed = ready(pipeline, values, size, request["seed"])
     how = {name: request[name] for name in ("start", "overlap")}
     return _made(clips[0], plain_request(pipeline, settings, seed=seed, **how), pipeline, progress)
+
+
+def _until_smooth(extensions: Iterable[Clip], max_seam: float | None) -> list[Clip]:
+    """Make extensions until the join of one is smooth enough."""
+    tries = []
+    for longer in extensions:
+        tries.append(longer)
+        if max_seam is None or _seam(longer) <= max_seam:
+            break
+    return tries
 
 
 def _linked(
@@ -155,6 +179,10 @@ def _made(clip: Clip, request: dict[str, Any], pipeline: Any, progress: bool) ->
     return _with_step(clip, frames, {"request": request, "outcome": outcome})
 
 
+def _seam(clip: Clip) -> float:
+    return joins(clip)[-1]["seam"]
+
+
 def _is_cinemagraph(step: Mapping[str, Any]) -> bool:
     return step.get("request", {}).get("verb") == "cinemagraph"
 
@@ -163,7 +191,7 @@ def _with_step(clip: Clip, frames: np.ndarray, step: dict[str, Any]) -> Clip:
     return Clip(frames, clip.fps, {"steps": [*steps_of(clip.recipe), step]}, clip.inputs)
 
 
-def _check_call(clip: Any, times: Any, max_drift: Any) -> None:
+def _check_call(clip: Any, times: Any, limits: Mapping[str, Any]) -> None:
     if not isinstance(clip, Clip):
         raise TypeError(
             f"clip is {clip!r:.60}; it is a Clip, as animate makes one and Clip.open(path) opens "
@@ -173,10 +201,7 @@ def _check_call(clip: Any, times: Any, max_drift: Any) -> None:
         raise ValueError("The clip has one frame; extend goes on from two or more. Use animate.")
     if isinstance(times, bool) or not isinstance(times, (int, np.integer)) or times < 1:
         raise ValueError(f"times is {times!r:.60}; it is a whole number from 1.")
-    if max_drift is None:
-        return
-    is_number = isinstance(max_drift, (int, float, np.number)) and not isinstance(max_drift, bool)
-    if not is_number or not 0 <= max_drift < math.inf:
-        raise ValueError(
-            f"max_drift is {max_drift!r:.60}; it is a share of white, like 0.05, or None."
-        )
+    for name, value in limits.items():
+        is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 <= value < math.inf):
+            raise ValueError(f"{name} is {value!r:.60}; it is {LIMITS[name]}, or None.")

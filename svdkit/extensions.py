@@ -76,28 +76,37 @@ def checked_overlap(overlap: Any, clip: Clip, num_frames: int | None) -> int:
     return int(overlap)
 
 
+def starts_in(clip: Clip, overlap: int) -> list[int]:
+    """Give the last frames that an extension may go on from, the sharpest first.
+
+    >>> starts_in(Clip(np.zeros((6, 64, 112, 3), np.uint8)), overlap=3)
+    [2, 3]
+    """
+    last, first = len(clip) - 1, clip.frames[0]
+    # where fewer than 3 frames faded, joins of tiny jumped distinctly more
+    candidates = range(last - overlap, last - (overlap + 1) // 2 + 1)
+    return sorted(candidates, key=lambda n: -sharpness(toned(clip.frames[n], first)))
+
+
 def request_for(
     clip: Clip,
     pipeline: "StableVideoDiffusionPipeline",
     settings: Settings,
     *,
     seed: int,
+    start: int,
     overlap: int,
 ) -> dict[str, Any]:
     """Write down what is asked of one extension: from the same clip it makes the same again.
 
-    It starts from the sharpest of the last frames. Its seed follows from `seed` and the extensions
-    before it, so that extending twice by one is the same as once by two.
+    Its seed follows from `seed` and the extensions before it, so that extending twice by one is
+    the same as once by two.
 
     >>> from svdkit import load
     >>> clip, svd = Clip(np.zeros((6, 64, 112, 3), np.uint8)), load("tiny", device="cpu")
-    >>> request_for(clip, svd, Settings(num_frames=14), seed=7, overlap=3)["start"]
+    >>> request_for(clip, svd, Settings(num_frames=14), seed=7, start=2, overlap=3)["start"]
     2
     """
-    last, first = len(clip) - 1, clip.frames[0]
-    # where fewer than 3 frames faded, joins of tiny jumped distinctly more
-    candidates = range(last - overlap, last - (overlap + 1) // 2 + 1)
-    start = max(candidates, key=lambda n: sharpness(toned(clip.frames[n], first)))
     before = sum(step.get("request", {}).get("verb") == "extend" for step in steps_of(clip.recipe))
     digest = hashlib.sha256(f"{seed} {before}".encode()).digest()
     own_seed = int.from_bytes(digest[:4], "big")

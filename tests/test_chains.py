@@ -126,7 +126,8 @@ def test_it_goes_on_from_the_sharpest_of_the_last_frames(short):
     frames = np.concatenate([short.frames, short.frames])
     for blurred in (4, 6, 7):
         frames[blurred] = frames[blurred].mean((0, 1))
-    clip = sk.extend(sk.Clip(frames), "tiny", seed=3, **FAST | {"overlap": 2})
+    how = {"overlap": 2, "max_seam": None}
+    clip = sk.extend(sk.Clip(frames), "tiny", seed=3, **FAST | how)
     assert requests_of(clip)[-1]["start"] == 5
     assert len(clip) == 9
 
@@ -280,6 +281,26 @@ def test_what_drifts_too_far_is_left_out_and_said_so(short, longer, capsys):
     kept = sk.extend(short, "tiny", times=2, seed=3, max_drift=most, **SMALL)
     assert (kept.frames == longer.frames).all()
     assert not capsys.readouterr().out
+
+
+def test_a_join_that_shows_is_tried_from_other_frames_and_the_smoothest_is_kept(
+    picture, tmp_path, capsys
+):
+    # `overlap` 3 leaves two frames to start from
+    asked = {"seed": 3, "overlap": 3}
+    clip = sk.animate(picture, "tiny", seed=7, **FAST | {"num_frames": 6})
+    first = sk.extend(clip, "tiny", max_seam=None, progress=False, **asked)
+    assert not capsys.readouterr().out
+    kept = sk.extend(clip, "tiny", max_seam=0, folder=tmp_path, progress=True, **asked)
+    assert "the smoothest of 2" in capsys.readouterr().out
+    tried = [sk.Clip.open(tmp_path / name) for name in links_in(tmp_path)]
+    assert len({requests_of(film)[-1]["start"] for film in tried}) == 2
+    seams = [sk.joins(film)[-1]["seam"] for film in tried]
+    assert sk.joins(first)[-1]["seam"] in seams
+    assert sk.joins(kept)[-1]["seam"] == min(seams) < max(seams)
+    # one that is smooth enough is kept at once
+    enough = sk.extend(clip, "tiny", max_seam=max(seams), progress=False, **asked)
+    assert (enough.frames == first.frames).all()
 
 
 def links_in(folder):
@@ -458,6 +479,7 @@ def test_a_chain_killed_at_random_ends_as_if_undisturbed(short, tmp_path):
         ({"max_drift": -1}, ValueError, "max_drift is -1"),
         ({"max_drift": float("nan")}, ValueError, "max_drift is nan"),
         ({"max_drift": "0.1"}, ValueError, "max_drift is '0.1'"),
+        ({"max_seam": "1.5"}, ValueError, "max_seam is '1.5'; it is mean steps, like 1.5, or None"),
         ({"seed": -1}, ValueError, "seed is -1"),
         ({"seed": 1.5}, TypeError, "seed is 1.5"),
         ({"fps": 0}, ValueError, "fps is 0"),
