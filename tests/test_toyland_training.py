@@ -30,6 +30,7 @@ from svdkit.toyland import (
     architectures,
     evaluate,
     judge,
+    jury,
     measures,
     motion_judge,
     motion_parts,
@@ -42,13 +43,13 @@ from svdkit.toyland.conditions import clip_pixels, sides_divide_by
 from svdkit.toyland.export import WEIGHTS
 from svdkit.toyland.forecast import last_doubling, since_taken_up
 from svdkit.toyland.judge import train_judge
+from svdkit.toyland.jury import judged_clips, train_jury
 from svdkit.toyland.laws import at_rest, progress_of
 from svdkit.toyland.loop import train
 from svdkit.toyland.motion_judge import (
     LAWFUL,
     both_ways,
     captions_of,
-    judged_clips,
     right_about_painted,
     thing_of,
     train_motion_judge,
@@ -752,7 +753,7 @@ def test_models_are_measured_at_their_own_defaults():
     tiny = sk.MODELS["tiny"].defaults
     own = (tiny["num_inference_steps"], tiny["max_guidance_scale"])
     assert own == (trials.STEPS, trials.GUIDANCE)
-    for name, how in (("tiny-sd", judge), ("tiny-animatediff", motion_judge)):
+    for name, how in (("tiny-sd", judge), ("tiny-animatediff", jury)):
         row = sk.PROMPT_MODELS[name]
         assert (row.num_inference_steps, row.guidance_scale) == (how.STEPS, how.GUIDANCE)
 
@@ -1085,8 +1086,8 @@ def test_what_a_judge_of_motion_is_asked_about_has_a_direction():
 
 
 def test_the_evaluation_judges_clips_of_an_adapter(animatediff):
-    judge = train_motion_judge(steps=1, device=CPU, clips=9)
-    figures, rows = judged_clips(animatediff, 2, judge, steps=2)
+    figures, rows = judged_clips(animatediff, 2, train_jury(1, CPU, judges=3, clips=9), steps=2)
+    assert len(figures["animatediff_law_right_by_judge"]) == 3
     assert figures["animatediff_law_right"] in (0.0, 0.5, 1.0)
     assert set(figures["animatediff_law_right_by_thing"]) == {"all", "balloon", "ball"}
     assert figures["animatediff_motion_of_painted_clips"] > 0.3
@@ -1116,7 +1117,7 @@ def test_the_less_noise_the_better_a_moving_thing_is_seen(tiny):
 
 def test_the_evaluation_of_one_model_writes_its_figures_beside_their_targets(weights, tmp_path):
     where = ["--weights", str(weights), "--out", str(tmp_path), "--device", "cpu"]
-    evaluate.main([*where, "--models", "tiny-animatediff", "--scenes", "1", "--judge-steps", "1"])
+    evaluate.main([*where, "--models", "tiny-animatediff", "--scenes", "1"])
     report = json.loads((tmp_path / "figures.json").read_text())
     assert list(report["targets"]) == ["animatediff_law_right"]
     assert report["targets"]["animatediff_law_right"]["goal"] == "at least 0.75"

@@ -17,8 +17,8 @@ import diffusers
 import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, StableDiffusionPipeline
 
-from .judge import judged_drawings, train_judge
-from .motion_judge import judged_clips, train_motion_judge
+from .judge import LEARNED, judged_drawings, train_judge
+from .jury import judged_clips, load_jury, train_jury
 from .plans import device_and_precision
 from .restore import trained_for
 from .sheets import film_strips
@@ -61,7 +61,7 @@ def verdicts(figures: dict) -> dict[str, dict]:
 
 
 def measure_tiny(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
+    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int | None
 ) -> dict:
     """Every figure about `tiny`; its sheets go to the folder `out`.
 
@@ -79,7 +79,7 @@ def measure_tiny(
 
 
 def measure_tiny_sd(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
+    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int | None
 ) -> dict:
     """Every figure about `tiny-sd`; its sheet goes to the folder `out`.
 
@@ -87,14 +87,14 @@ def measure_tiny_sd(
     'measure_tiny_sd'
     """
     pipeline = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd").to(device)
-    judge = train_judge(judge_steps, device)
+    judge = train_judge(judge_steps or LEARNED, device)
     judged, drawn = judged_drawings(pipeline, 4 * scenes, judge)
     film_strips(list(drawn[:40].unflatten(0, (-1, 4)))).save(out / "tiny-sd.png")
     return judged | {f"{name}_right": share for name, share in judged["tiny_sd_right"].items()}
 
 
 def measure_tiny_animatediff(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
+    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int | None
 ) -> dict:
     """Every figure about `tiny-animatediff`; its sheet goes to the folder `out`.
 
@@ -104,7 +104,8 @@ def measure_tiny_animatediff(
     adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
     pipeline = AnimateDiffPipeline.from_pretrained(weights / "tiny-sd", motion_adapter=adapter)
     pipeline.to(device).set_progress_bar_config(disable=True)
-    judged, rows = judged_clips(pipeline, scenes, train_motion_judge(judge_steps, device))
+    jury = train_jury(judge_steps, device) if judge_steps else load_jury(device)
+    judged, rows = judged_clips(pipeline, 2 * scenes, jury)
     film_strips(rows[:40], every=2).save(out / "tiny-animatediff.png")
     return judged
 
@@ -130,8 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     option("--models", nargs="+", choices=list(MEASURED), help="default: all there are")
     option("--device", help="default: the best here; time a clip on cpu")
     option("--scenes", type=int, default=40, help="held-out scenes to measure on")
-    # Of the same clips a judge of motion of 400 steps called 35 % lawful, one of 600 steps 15 %.
-    option("--judge-steps", type=int, default=600, help="how long the judges learn; fewer flatter")
+    option("--judge-steps", type=int, help="train all judges anew, and so long")
     options = parser.parse_args(arguments)
     there = [name for name in MEASURED if (options.weights / name).exists()]
     for name in options.models or ["tiny"]:

@@ -20,6 +20,7 @@ from .skies import SKIES
 from .things import COLOURS, THINGS
 
 STEPS, GUIDANCE = 20, 5.0  # tiny-sd's own defaults
+LEARNED = 600  # steps that a judge learns for; fewer flatter
 QUESTIONS = {
     "sky": len(SKIES),
     "ground": len(GROUNDS),

@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_l
 
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .laws import progress_of
-from .measures import backwards, flickering, mean, moving, through_the_vae, to_frames
+from .measures import backwards, mean, to_frames
 from .scenes import SEEDS, captions, parse_caption, scene
 from .scripts import Script
 from .staging import paint
@@ -23,7 +23,6 @@ from .train_motion import FPS, MOTION_BUCKET
 
 LAWFUL = tuple(name for name in THINGS if name not in ("cloud", "kite"))  # no freedom of direction
 SEEN = (HEIGHT // 2, WIDTH // 2)  # the judge looks at clips at half their size
-STEPS, GUIDANCE = 20, 3.0  # tiny-animatediff's own defaults
 
 
 def both_ways(
@@ -103,15 +102,19 @@ class MotionJudge(nn.Module):
 
 
 def train_motion_judge(
-    steps: int, device: torch.device, clips: int = 16, things: tuple[str, ...] = LAWFUL
+    steps: int,
+    device: torch.device,
+    clips: int = 16,
+    things: tuple[str, ...] = LAWFUL,
+    seed: int = 6,
 ) -> MotionJudge:
     """A judge that has learned from `steps` batches of painted scenes, each seen moving as it
-    should and as it should not.
+    should and as it should not; its first weights are those of `seed`.
 
     >>> train_motion_judge(steps=1, device=torch.device("cpu"), clips=2).training
     False
     """
-    torch.manual_seed(6)
+    torch.manual_seed(seed)
     judge = MotionJudge().to(device)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps + 1)
@@ -134,7 +137,7 @@ def train_motion_judge(
 
 @torch.no_grad()
 def right_about_painted(
-    judge: MotionJudge, number: int, things: tuple[str, ...] = LAWFUL
+    judge: nn.Module, number: int, things: tuple[str, ...] = LAWFUL
 ) -> dict[str, dict[str, float]]:
     """How often the judge is right about painted clips it was not shown, by how they move, each of
     each thing and on average.
@@ -161,54 +164,6 @@ def right_about_painted(
         way: by_thing(named, list(of))
         for way, of in zip(ways, zip(*hits, strict=True), strict=True)
     }
-
-
-@torch.no_grad()
-def judged_clips(
-    pipeline: object, number: int, judge: MotionJudge, steps: int = STEPS
-) -> tuple[dict, list[torch.Tensor]]:
-    """Whether what is made of random captions moves as the law says, how much it moves and
-    flickers beside painted clips, and rows for a sheet: painted above, made below.
-
-    >>> judged_clips.__name__
-    'judged_clips'
-    """
-    device = next(judge.parameters()).device
-    named = captions_of(LAWFUL, number, torch.Generator().manual_seed(2))
-    painted = [
-        to_frames(scene(seed, caption).clip(MOTION_BUCKET, FPS))
-        for seed, caption in enumerate(named)
-    ]
-    made = []
-    for seed, caption in enumerate(named):
-        frames = pipeline(
-            caption,
-            NUM_FRAMES,
-            HEIGHT,
-            WIDTH,
-            num_inference_steps=steps,
-            guidance_scale=GUIDANCE,
-            generator=torch.Generator().manual_seed(seed),
-            output_type="pt",
-        ).frames[0]
-        made.append(frames.float().cpu() * 2 - 1)
-    decoded = [through_the_vae(pipeline.vae, frames).cpu() for frames in painted]
-    things = [thing_of(caption) for caption in named]
-    lawful, passed = (
-        by_thing(named, (judge(torch.stack(clips).to(device), things) > 0).float().tolist())
-        for clips in (made, decoded)
-    )
-    figures = {
-        "animatediff_law_right": lawful["all"],
-        "animatediff_law_right_by_thing": lawful,
-        "law_right_of_painted_clips_through_the_vae": passed["all"],
-        "motion_judge_right_on_painted_clips": right_about_painted(judge, max(90, number)),
-        "animatediff_motion": moving(made),
-        "animatediff_motion_of_painted_clips": moving(painted),
-        "animatediff_flicker": flickering(made),
-        "animatediff_flicker_of_painted_clips": flickering(painted),
-    }
-    return figures, [row for pair in zip(painted, made, strict=True) for row in pair]
 
 
 def by_thing(named: list[str], hits: list[float]) -> dict[str, float]:
