@@ -26,7 +26,7 @@ from .notes import steps_of
 from .progress import Bar
 from .records import fingerprint_of_weights, outcome_of
 from .running import run
-from .seams import in_one_line, joins, measured_join
+from .seams import in_one_line, measured_join
 from .settings import Settings, held
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # 1.25 and 1.14; with at most 1.3 of it 0.54, in the one scene that was tried.
 GUIDANCE = "triangle"
 MAX_SEAM = 1.5
+TRIES = 3  # of a join, each as long as a clip takes
 LIMITS = {"max_drift": "a share of white, like 0.05", "max_seam": "mean steps, like 1.5"}
 
 
@@ -64,10 +65,10 @@ def extend(
     not given is as the clip was made. With a `folder`, each extension is stored as soon as it is
     made, and the same call makes only what is not there yet.
 
-    Where the seam of a join is above `max_seam`, the next sharpest of the frames it may start from
-    is tried, and so on; the smoothest is kept. None takes the first as it is. An extension that
-    drifts beyond `max_drift`, a share of white as in `drift`, is left out and ends the chain, which
-    is said. `joins(clip)` tells the drift and the seam of each.
+    Where the seam of a join is above `max_seam`, in mean steps as in `joins`, up to two more of the
+    last frames are started from, the next sharpest first, and the smoothest is kept; None takes the
+    first as it is. An extension that drifts beyond `max_drift`, a share of white as in `drift`, is
+    left out and ends the chain, which is said. `joins(clip)` tells the drift and the seam of each.
 
     >>> from svdkit import animate, sample_image
     >>> quick = {"num_inference_steps": 1, "progress": False}
@@ -94,15 +95,13 @@ def extend(
     with Bar(total=times, desc="extending", unit="extension", disable=not progress) as bar:
         for number in range(1, times + 1):
             how = {"seed": seed, "overlap": overlap}
-            requests = (
+            requests = [
                 request_for(clip, pipeline, wanted, start=start, **how)
-                for start in starts_in(clip, overlap)
-            )
+                for start in starts_in(clip, overlap)[:TRIES]
+            ]
             made = (_linked(clip, request, pipeline, links, progress) for request in requests)
-            tries = _until_smooth(made, max_seam)
-            longer = min(tries, key=_seam)
-            join = joins(longer)[-1]
-            if max_drift is not None and join["drift"] > max_drift:
+            longer, join, tries = _smoothest(clip, requests, made, max_drift, max_seam)
+            if _above(join["drift"], max_drift):
                 bar.write(
                     f"Extension {number} of {times} is left out: its drift is {join['drift']:.3f}, "
                     f"and max_drift is {max_drift:g}. The clip has {len(clip)} frames."
@@ -111,7 +110,7 @@ def extend(
             clip = longer
             bar.update()
             if progress:
-                others = f" (the smoothest of {len(tries)})" if len(tries) > 1 else ""
+                others = f" (the smoothest of {tries})" if tries > 1 else ""
                 bar.write(f"Extension {number} of {times}: {in_one_line(join)}{others}.")
     return clip
 
@@ -141,14 +140,29 @@ def redo_extend(
     return _made(clips[0], plain_request(pipeline, settings, seed=seed, **how), pipeline, progress)
 
 
-def _until_smooth(extensions: Iterable[Clip], max_seam: float | None) -> list[Clip]:
-    """Make extensions until the join of one is smooth enough."""
-    tries = []
-    for longer in extensions:
-        tries.append(longer)
-        if max_seam is None or _seam(longer) <= max_seam:
+def _smoothest(
+    clip: Clip,
+    requests: Iterable[Mapping[str, Any]],
+    extensions: Iterable[Clip],
+    max_drift: float | None,
+    max_seam: float | None,
+) -> tuple[Clip, dict[str, Any], int]:
+    """Make extensions until one joins smoothly; give the best, its join, and how many were made."""
+    best, tries = None, 0
+    for request, longer in zip(requests, extensions, strict=True):
+        join = {"start": request["start"], "frames": len(longer)}
+        join |= measured_join(longer, request["start"], len(clip))
+        rank = (_above(join["drift"], max_drift), join["seam"])
+        tries += 1
+        if best is None or rank < best[0]:
+            best = (rank, longer, join)
+        if not _above(join["seam"], max_seam):
             break
-    return tries
+    return *best[1:], tries
+
+
+def _above(value: float, most: float | None) -> bool:
+    return most is not None and value > most
 
 
 def _linked(
@@ -177,10 +191,6 @@ def _made(clip: Clip, request: dict[str, Any], pipeline: Any, progress: bool) ->
     frames = frozen(joined(clip.frames, start, new))
     outcome = outcome_of(pipeline, frames) | measured_join(Clip(frames), start, len(clip))
     return _with_step(clip, frames, {"request": request, "outcome": outcome})
-
-
-def _seam(clip: Clip) -> float:
-    return joins(clip)[-1]["seam"]
 
 
 def _is_cinemagraph(step: Mapping[str, Any]) -> bool:

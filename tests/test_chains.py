@@ -1,5 +1,6 @@
 """Longer clips: what joins what, what is kept from drifting, and what a folder keeps."""
 
+import inspect
 import json
 import random
 import shutil
@@ -152,7 +153,8 @@ def test_half_of_the_overlap_fades_at_least(short):
     frames[:6], frames[6] = softer[:6], (frames[6] + softer[6]) / 2
     fifth, sixth, last = (sharpness(frame.astype(np.float32)) for frame in frames[5:])
     assert fifth < sixth < last
-    clip = sk.extend(sk.Clip(frames), "tiny", seed=3, **FAST | {"overlap": 2})
+    how = {"overlap": 2, "max_seam": None}
+    clip = sk.extend(sk.Clip(frames), "tiny", seed=3, **FAST | how)
     assert requests_of(clip)[-1]["start"] == 6
 
 
@@ -283,15 +285,20 @@ def test_what_drifts_too_far_is_left_out_and_said_so(short, longer, capsys):
     assert not capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def six() -> sk.Clip:
+    """A clip that leaves two frames to start from where `overlap` is 3."""
+    return sk.animate(sk.sample_image(), "tiny", seed=7, **FAST | {"num_frames": 6})
+
+
+THREE = {"seed": 3, "overlap": 3}
+
+
 def test_a_join_that_shows_is_tried_from_other_frames_and_the_smoothest_is_kept(
-    picture, tmp_path, capsys
+    six, tiny, tmp_path, capsys
 ):
-    # `overlap` 3 leaves two frames to start from
-    asked = {"seed": 3, "overlap": 3}
-    clip = sk.animate(picture, "tiny", seed=7, **FAST | {"num_frames": 6})
-    first = sk.extend(clip, "tiny", max_seam=None, progress=False, **asked)
-    assert not capsys.readouterr().out
-    kept = sk.extend(clip, "tiny", max_seam=0, folder=tmp_path, progress=True, **asked)
+    first = sk.extend(six, tiny, max_seam=None, progress=False, **THREE)
+    kept = sk.extend(six, tiny, max_seam=0, folder=tmp_path, progress=True, **THREE)
     assert "the smoothest of 2" in capsys.readouterr().out
     tried = [sk.Clip.open(tmp_path / name) for name in links_in(tmp_path)]
     assert len({requests_of(film)[-1]["start"] for film in tried}) == 2
@@ -299,8 +306,43 @@ def test_a_join_that_shows_is_tried_from_other_frames_and_the_smoothest_is_kept(
     assert sk.joins(first)[-1]["seam"] in seams
     assert sk.joins(kept)[-1]["seam"] == min(seams) < max(seams)
     # one that is smooth enough is kept at once
-    enough = sk.extend(clip, "tiny", max_seam=max(seams), progress=False, **asked)
+    enough = sk.extend(six, tiny, max_seam=max(seams), progress=False, **THREE)
     assert (enough.frames == first.frames).all()
+    # what was tried is taken from the folder, and what was kept is made again from its recipe
+    hook = tiny.unet.register_forward_pre_hook(refuse)
+    try:
+        again = sk.extend(six, tiny, max_seam=0, folder=tmp_path, progress=False, **THREE)
+    finally:
+        hook.remove()
+    assert (again.frames == kept.frames).all()
+    redone = redo_extend(requests_of(kept)[-1], tiny, [], [six], False)
+    assert (redone.frames == kept.frames).all()
+
+
+def test_what_a_link_says_of_its_join_is_not_taken_for_true(six, tiny, tmp_path):
+    kept = sk.extend(six, tiny, max_seam=0, folder=tmp_path, progress=False, **THREE)
+    for name in links_in(tmp_path):
+        (recipe,) = (tmp_path / name).glob("*.json")
+        told = json.loads(recipe.read_text())
+        del told["steps"][-1]["outcome"]["seam"]
+        told["steps"][-1]["outcome"]["drift"] = "none"
+        recipe.write_text(json.dumps(told))
+    again = sk.extend(six, tiny, max_seam=0, folder=tmp_path, progress=True, **THREE)
+    assert (again.frames == kept.frames).all()
+
+
+def test_a_smoother_join_that_drifts_too_far_does_not_end_a_chain(six, tiny, tmp_path):
+    sk.extend(six, tiny, max_seam=0, folder=tmp_path, progress=False, **THREE)
+    rows = [sk.joins(sk.Clip.open(tmp_path / name))[-1] for name in links_in(tmp_path)]
+    least = min(rows, key=lambda row: row["drift"])
+    assert least["drift"] < max(row["drift"] for row in rows)
+    asked = {"max_seam": 0, "max_drift": least["drift"], "folder": tmp_path, "progress": False}
+    kept = sk.extend(six, tiny, **asked, **THREE)
+    assert requests_of(kept)[-1]["start"] == least["start"]
+
+
+def test_a_join_of_more_than_one_and_a_half_mean_steps_is_tried_again():
+    assert inspect.signature(sk.extend).parameters["max_seam"].default == 1.5
 
 
 def links_in(folder):

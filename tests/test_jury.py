@@ -20,7 +20,7 @@ def test_most_of_the_judges_decide():
     assert three(torch.zeros(2, 14, 3, 64, 112), ["boat", "sun"]).tolist() == [1.0, 1.0]
 
 
-def test_judges_learn_from_the_same_clips_and_differ():
+def test_judges_differ():
     two = train_jury(1, CPU, judges=2, clips=2)
     first, second = (judge.say.weight for judge in two.judges)
     assert not torch.equal(first, second)
@@ -43,6 +43,18 @@ def test_judges_are_trained_into_a_file_and_told_of(tmp_path, capsys):
     assert len(load_jury(CPU, path).judges) == 5
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(SystemExit, match="nowhere is no folder"):
-        jury.main(["--out", str(tmp_path / "nowhere" / "judges.safetensors")])
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--out", "nowhere/judges.safetensors"], "--out is nowhere/judges.safetensors; it is a f"),
+        (["--out", "."], "--out is .; it is a file"),
+        (["--out", "judges.safetensors", "--steps", "-1"], "--steps is -1; it is 1 or more"),
+        (["--out", "judges.safetensors", "--scenes", "0"], "--scenes is 0; it is 1 or more"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_said_before_it_is_tried(asked, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        jury.main(asked)
+    assert told in str(error.value)

@@ -18,7 +18,7 @@ import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, StableDiffusionPipeline
 
 from .judge import LEARNED, judged_drawings, train_judge
-from .jury import judged_clips, load_jury, train_jury
+from .jury import judged_clips, load_jury
 from .plans import device_and_precision
 from .restore import trained_for
 from .sheets import film_strips
@@ -61,7 +61,7 @@ def verdicts(figures: dict) -> dict[str, dict]:
 
 
 def measure_tiny(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int | None
+    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
 ) -> dict:
     """Every figure about `tiny`; its sheets go to the folder `out`.
 
@@ -79,7 +79,7 @@ def measure_tiny(
 
 
 def measure_tiny_sd(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int | None
+    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
 ) -> dict:
     """Every figure about `tiny-sd`; its sheet goes to the folder `out`.
 
@@ -87,14 +87,14 @@ def measure_tiny_sd(
     'measure_tiny_sd'
     """
     pipeline = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd").to(device)
-    judge = train_judge(judge_steps or LEARNED, device)
+    judge = train_judge(judge_steps, device)
     judged, drawn = judged_drawings(pipeline, 4 * scenes, judge)
     film_strips(list(drawn[:40].unflatten(0, (-1, 4)))).save(out / "tiny-sd.png")
     return judged | {f"{name}_right": share for name, share in judged["tiny_sd_right"].items()}
 
 
 def measure_tiny_animatediff(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int | None
+    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
 ) -> dict:
     """Every figure about `tiny-animatediff`; its sheet goes to the folder `out`.
 
@@ -104,8 +104,7 @@ def measure_tiny_animatediff(
     adapter = MotionAdapter.from_pretrained(weights / "tiny-animatediff")
     pipeline = AnimateDiffPipeline.from_pretrained(weights / "tiny-sd", motion_adapter=adapter)
     pipeline.to(device).set_progress_bar_config(disable=True)
-    jury = train_jury(judge_steps, device) if judge_steps else load_jury(device)
-    judged, rows = judged_clips(pipeline, 2 * scenes, jury)
+    judged, rows = judged_clips(pipeline, 2 * scenes, load_jury(device))
     film_strips(rows[:40], every=2).save(out / "tiny-animatediff.png")
     return judged
 
@@ -131,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
     option("--models", nargs="+", choices=list(MEASURED), help="default: all there are")
     option("--device", help="default: the best here; time a clip on cpu")
     option("--scenes", type=int, default=40, help="held-out scenes to measure on")
-    option("--judge-steps", type=int, help="train all judges anew, and so long")
+    option("--judge-steps", type=int, default=LEARNED, help="how long tiny-sd's judge learns")
     options = parser.parse_args(arguments)
     there = [name for name in MEASURED if (options.weights / name).exists()]
     for name in options.models or ["tiny"]:

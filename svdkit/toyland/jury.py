@@ -83,7 +83,7 @@ def save_jury(jury: Jury, path: Path) -> None:
         name: weight.half().cpu() if weight.is_floating_point() else weight.cpu()
         for name, weight in jury.state_dict().items()
     }
-    save_file(half, path, metadata={"judges": str(len(jury.judges))})
+    save_file(half, path)
 
 
 def load_jury(device: torch.device, path: Path = FILE) -> Jury:
@@ -138,6 +138,7 @@ def judged_clips(
         for judge in jury.judges
     ]
     figures = {
+        "animatediff_clips_judged": number,
         "animatediff_law_right": lawful["all"],
         "animatediff_law_right_by_thing": lawful,
         "animatediff_law_right_by_judge": alone,
@@ -157,24 +158,23 @@ def main(arguments: list[str] | None = None) -> None:
     >>> import tempfile
     >>> main(["--steps", "0", "--out", tempfile.mkdtemp()])
     Traceback (most recent call last):
-    SystemExit: --steps is 0; judges learn for 1 or more. Leave it out for 600.
+    SystemExit: --steps is 0; it is 1 or more. Leave it out.
     """
     parser = argparse.ArgumentParser(prog="python -m svdkit.toyland.jury")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--steps", type=int, default=LEARNED, help=f"default: {LEARNED}")
     parser.add_argument("--scenes", type=int, default=90, help="to try them on; default: 90")
     options = parser.parse_args(arguments)
-    if options.steps < 1:
-        raise SystemExit(
-            f"--steps is {options.steps}; judges learn for 1 or more. Leave it out for {LEARNED}."
-        )
-    if not options.out.parent.is_dir():
-        raise SystemExit(
-            f"{options.out.parent} is no folder; --out is a file in one that is there."
-        )
-    jury = train_jury(options.steps, device_and_precision()[0])
-    save_jury(jury, options.out)
-    print(json.dumps(right_about_painted(jury, options.scenes), indent=2))
+    for name in ("steps", "scenes"):
+        if getattr(options, name) < 1:
+            value = getattr(options, name)
+            raise SystemExit(f"--{name} is {value}; it is 1 or more. Leave it out.")
+    if options.out.is_dir() or not options.out.parent.is_dir():
+        raise SystemExit(f"--out is {options.out}; it is a file in a folder that is there.")
+    device = device_and_precision()[0]
+    save_jury(train_jury(options.steps, device), options.out)
+    right = right_about_painted(load_jury(device, options.out), options.scenes)
+    print(json.dumps(right, indent=2))
 
 
 if __name__ == "__main__":
