@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,15 +93,14 @@ def extend(
     check_size(len(clip) + min(times, 10**9) * wanted.num_frames, *clip.frames.shape[1:3])
     links = None if folder is None else Links(folder)
     seed = links.seed() if links and seed is None else drawn
+    make = partial(_linked, pipeline=pipeline, links=links, progress=progress)
     with Bar(total=times, desc="extending", unit="extension", disable=not progress) as bar:
         for number in range(1, times + 1):
-            how = {"seed": seed, "overlap": overlap}
-            requests = [
-                request_for(clip, pipeline, wanted, start=start, **how)
+            requests = (
+                request_for(clip, pipeline, wanted, seed=seed, start=start, overlap=overlap)
                 for start in starts_in(clip, overlap)[:TRIES]
-            ]
-            made = (_linked(clip, request, pipeline, links, progress) for request in requests)
-            longer, join, tries = _smoothest(clip, requests, made, max_drift, max_seam)
+            )
+            longer, join, tries = _smoothest(clip, requests, make, max_drift, max_seam)
             if _above(join["drift"], max_drift):
                 bar.write(
                     f"Extension {number} of {times} is left out: its drift is {join['drift']:.3f}, "
@@ -142,18 +142,20 @@ def redo_extend(
 
 def _smoothest(
     clip: Clip,
-    requests: Iterable[Mapping[str, Any]],
-    extensions: Iterable[Clip],
+    requests: Iterable[dict[str, Any]],
+    make: Callable[[Clip, dict[str, Any]], Clip],
     max_drift: float | None,
     max_seam: float | None,
 ) -> tuple[Clip, dict[str, Any], int]:
     """Make extensions until one joins smoothly; give the best, its join, and how many were made."""
     best, tries = None, 0
-    for request, longer in zip(requests, extensions, strict=True):
+    for request in requests:
+        longer = make(clip, request)
+        # measured anew: what a folder holds may have been changed, but for its frames
         join = {"start": request["start"], "frames": len(longer)}
         join |= measured_join(longer, request["start"], len(clip))
-        rank = (_above(join["drift"], max_drift), join["seam"])
         tries += 1
+        rank = (_above(join["drift"], max_drift), join["seam"])
         if best is None or rank < best[0]:
             best = (rank, longer, join)
         if not _above(join["seam"], max_seam):

@@ -286,6 +286,8 @@ def small_models() -> Iterable[Line]:
     tiny, drawn = results("tiny_evaluation"), results("tiny_sd_evaluation")
     figures, shares = tiny["figures"], drawn["figures"]
     painted = shares["motion_judge_right_on_painted_clips"]
+    judged = shares["animatediff_clips_judged"]
+    right = round(judged * shares["animatediff_law_right"])
     met = sum(target["met"] for target in tiny["targets"].values())
     asked = figures["things_that_were_asked_for_their_law"]
     lawful, by_chance = (
@@ -332,7 +334,7 @@ def small_models() -> Iterable[Line]:
         "tiny_sd_evaluation",
         "`tiny-animatediff`",
         "How many things move by their law?",
-        f"{percent(shares['animatediff_law_right'])}, as most of "
+        f"{right} of {judged}, as most of "
         f"{len(shares['animatediff_law_right_by_judge'])} judges see it, small networks that know "
         f"painted clips alone; of painted clips {percent(painted['forwards']['all'])}, and of "
         f"those whose thing goes backwards {percent(1 - painted['backwards']['all'])}",

@@ -166,8 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=90, help="to try them on; default: 90")
     options = parser.parse_args(arguments)
     for name in ("steps", "scenes"):
-        if getattr(options, name) < 1:
-            value = getattr(options, name)
+        if (value := getattr(options, name)) < 1:
             raise SystemExit(f"--{name} is {value}; it is 1 or more. Leave it out.")
     if options.out.is_dir() or not options.out.parent.is_dir():
         raise SystemExit(f"--out is {options.out}; it is a file in a folder that is there.")
