@@ -96,10 +96,11 @@ def extend(
     make = partial(_linked, pipeline=pipeline, links=links, progress=progress)
     with Bar(total=times, desc="extending", unit="extension", disable=not progress) as bar:
         for number in range(1, times + 1):
-            requests = (
+            # a list: an interrupt that strikes as a generator is left is lost
+            requests = [
                 request_for(clip, pipeline, wanted, seed=seed, start=start, overlap=overlap)
                 for start in starts_in(clip, overlap)[:TRIES]
-            )
+            ]
             longer, join, tries = _smoothest(clip, requests, make, max_drift, max_seam)
             if _above(join["drift"], max_drift):
                 bar.write(
