@@ -43,7 +43,7 @@ from svdkit.toyland.conditions import clip_pixels, sides_divide_by
 from svdkit.toyland.export import WEIGHTS
 from svdkit.toyland.forecast import last_doubling, since_taken_up
 from svdkit.toyland.judge import train_judge
-from svdkit.toyland.jury import judged_clips, train_jury
+from svdkit.toyland.jury import judged_clips
 from svdkit.toyland.laws import at_rest, progress_of
 from svdkit.toyland.loop import train
 from svdkit.toyland.motion_judge import (
@@ -71,6 +71,7 @@ from svdkit.toyland.staging import paint
 from svdkit.toyland.stress import differing, seen_through_noise, stressed
 from svdkit.toyland.train import main, run
 from svdkit.toyland.train_decoders import DecoderStage
+from svdkit.toyland.train_judges import train_jury
 from svdkit.toyland.train_motion import MotionStage, noisy_times
 from svdkit.toyland.train_sd import ImageStage
 from svdkit.toyland.train_sight import SightStage
@@ -1048,7 +1049,7 @@ def test_a_missed_target_is_called_missed():
 
 
 def test_a_judge_learns_to_tell_skies_apart():
-    judge = train_judge(steps=15, device=CPU, pictures=16)
+    judge = train_judge(steps=40, device=CPU, pictures=16)
     named = [caption for caption in captions() if caption.startswith("a white bird")]
     pictures = torch.cat(
         [measures.to_frames(scene(7, caption).clip(num_frames=1)) for caption in named]
@@ -1124,6 +1125,15 @@ def test_the_evaluation_of_one_model_writes_its_figures_beside_their_targets(wei
     assert report["figures"]["animatediff_flicker"] > 0
     assert report["steps"] == {"tiny-animatediff": trained_for(weights / "tiny-animatediff")[0]}
     assert [path.name for path in tmp_path.glob("*.png")] == ["tiny-animatediff.png"]
+
+
+def test_the_evaluation_of_drawings_asks_the_judge_that_svdkit_brings(weights, tmp_path):
+    where = ["--weights", str(weights), "--out", str(tmp_path), "--device", "cpu"]
+    evaluate.main([*where, "--models", "tiny-sd", "--scenes", "1"])
+    report = json.loads((tmp_path / "figures.json").read_text())
+    assert list(report["targets"]) == ["colour_right", "thing_right", "background_right"]
+    assert report["figures"]["judge_right_on_painted_scenes"]["background"] == 1.0
+    assert [path.name for path in tmp_path.glob("*.png")] == ["tiny-sd.png"]
 
 
 def test_the_evaluation_says_which_model_is_missing(tmp_path):

@@ -17,7 +17,7 @@ import diffusers
 import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, StableDiffusionPipeline
 
-from .judge import LEARNED, judged_drawings, train_judge
+from .judge import judged_drawings, load_judge
 from .jury import judged_clips, load_jury
 from .plans import device_and_precision
 from .restore import trained_for
@@ -60,9 +60,7 @@ def verdicts(figures: dict) -> dict[str, dict]:
     return table
 
 
-def measure_tiny(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
-) -> dict:
+def measure_tiny(weights: Path, out: Path, device: torch.device, scenes: int) -> dict:
     """Every figure about `tiny`; its sheets go to the folder `out`.
 
     >>> measure_tiny.__name__
@@ -78,24 +76,19 @@ def measure_tiny(
     return figures | of_photos
 
 
-def measure_tiny_sd(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
-) -> dict:
+def measure_tiny_sd(weights: Path, out: Path, device: torch.device, scenes: int) -> dict:
     """Every figure about `tiny-sd`; its sheet goes to the folder `out`.
 
     >>> measure_tiny_sd.__name__
     'measure_tiny_sd'
     """
     pipeline = StableDiffusionPipeline.from_pretrained(weights / "tiny-sd").to(device)
-    judge = train_judge(judge_steps, device)
-    judged, drawn = judged_drawings(pipeline, 4 * scenes, judge)
+    judged, drawn = judged_drawings(pipeline, 4 * scenes, load_judge(device))
     film_strips(list(drawn[:40].unflatten(0, (-1, 4)))).save(out / "tiny-sd.png")
     return judged | {f"{name}_right": share for name, share in judged["tiny_sd_right"].items()}
 
 
-def measure_tiny_animatediff(
-    weights: Path, out: Path, device: torch.device, scenes: int, judge_steps: int
-) -> dict:
+def measure_tiny_animatediff(weights: Path, out: Path, device: torch.device, scenes: int) -> dict:
     """Every figure about `tiny-animatediff`; its sheet goes to the folder `out`.
 
     >>> measure_tiny_animatediff.__name__
@@ -130,7 +123,6 @@ def main(arguments: list[str] | None = None) -> None:
     option("--models", nargs="+", choices=list(MEASURED), help="default: all there are")
     option("--device", help="default: the best here; time a clip on cpu")
     option("--scenes", type=int, default=40, help="held-out scenes to measure on")
-    option("--judge-steps", type=int, default=LEARNED, help="how long tiny-sd's judge learns")
     options = parser.parse_args(arguments)
     there = [name for name in MEASURED if (options.weights / name).exists()]
     for name in options.models or ["tiny"]:
@@ -145,9 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     steps = {name: trained_for(options.weights / name)[0] for name in models}
     figures = {}
     for name in models:
-        figures |= MEASURED[name](
-            options.weights, options.out, device, options.scenes, options.judge_steps
-        )
+        figures |= MEASURED[name](options.weights, options.out, device, options.scenes)
     on_gpu = device.type == "cuda"
     report = {
         "date": datetime.now(UTC).date().isoformat(),

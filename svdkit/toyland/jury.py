@@ -2,24 +2,17 @@
 
 One judge alone is none. Of the same clips one called 5 % lawful and another 25 %, though both had
 learned by the same code from the same seed: the rounding of their machines differed.
-
-    python -m svdkit.toyland.jury --out svdkit/toyland/motion-judges.safetensors
-
-trains them anew, and says how often they are right.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
-from .judge import LEARNED
 from .measures import flickering, moving, through_the_vae, to_frames
 from .motion_judge import (
     LAWFUL,
@@ -28,15 +21,12 @@ from .motion_judge import (
     captions_of,
     right_about_painted,
     thing_of,
-    train_motion_judge,
 )
-from .plans import device_and_precision
 from .scenes import scene
 from .train_motion import FPS, MOTION_BUCKET
 
 JUDGES = 5  # an odd number, so that there is no tie
 STEPS, GUIDANCE = 20, 3.0  # tiny-animatediff's own defaults
-FIRST_SEED = 6
 FILE = Path(__file__).with_name("motion-judges.safetensors")
 
 
@@ -56,34 +46,6 @@ class Jury(nn.Module):
         above 0 where most of them say that it does.
         """
         return torch.stack([judge(clips, things) for judge in self.judges]).median(0).values
-
-
-def train_jury(steps: int, device: torch.device, judges: int = JUDGES, **how) -> Jury:
-    """Judges that have learned for so many steps each, from the same clips and other first weights.
-
-    >>> len(train_jury(steps=1, device=torch.device("cpu"), judges=1, clips=2).judges)
-    1
-    """
-    jury = Jury(judges).to(device)
-    for number in range(judges):
-        jury.judges[number] = train_motion_judge(steps, device, seed=FIRST_SEED + number, **how)
-    return jury.eval()
-
-
-def save_jury(jury: Jury, path: Path) -> None:
-    """Write the judges' weights, in half precision.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp(), "jury.safetensors")
-    >>> save_jury(Jury(3), path)
-    >>> len(load_jury(torch.device("cpu"), path).judges)
-    3
-    """
-    half = {
-        name: weight.half().cpu() if weight.is_floating_point() else weight.cpu()
-        for name, weight in jury.state_dict().items()
-    }
-    save_file(half, path)
 
 
 def load_jury(device: torch.device, path: Path = FILE) -> Jury:
@@ -150,31 +112,3 @@ def judged_clips(
         "animatediff_flicker_of_painted_clips": flickering(painted),
     }
     return figures, [row for pair in zip(painted, made, strict=True) for row in pair]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line.
-
-    >>> import tempfile
-    >>> main(["--steps", "0", "--out", tempfile.mkdtemp()])
-    Traceback (most recent call last):
-    SystemExit: --steps is 0; it is 1 or more. Leave it out.
-    """
-    parser = argparse.ArgumentParser(prog="python -m svdkit.toyland.jury")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write")
-    parser.add_argument("--steps", type=int, default=LEARNED, help=f"default: {LEARNED}")
-    parser.add_argument("--scenes", type=int, default=90, help="to try them on; default: 90")
-    options = parser.parse_args(arguments)
-    for name in ("steps", "scenes"):
-        if (value := getattr(options, name)) < 1:
-            raise SystemExit(f"--{name} is {value}; it is 1 or more. Leave it out.")
-    if options.out.is_dir() or not options.out.parent.is_dir():
-        raise SystemExit(f"--out is {options.out}; it is a file in a folder that is there.")
-    device = device_and_precision()[0]
-    save_jury(train_jury(options.steps, device), options.out)
-    right = right_about_painted(load_jury(device, options.out), options.scenes)
-    print(json.dumps(right, indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
 
 from .architectures import HEIGHT, NUM_FRAMES, WIDTH
 from .laws import progress_of
-from .measures import backwards, mean, to_frames
+from .measures import backwards, mean, to_frames, worn
 from .scenes import SEEDS, captions, parse_caption, scene
 from .scripts import Script
 from .staging import paint
@@ -127,7 +127,7 @@ def train_motion_judge(
         named = captions_of(things, clips + step % len(things), dice)[-clips:]
         script = Script.roll_all([parse_caption(caption) for caption in named], dice).to(device)
         both = torch.cat(both_ways(script, progress, dice))
-        said = judge(_worn(both, dice), 2 * [thing_of(caption) for caption in named])
+        said = judge(worn(both, dice), 2 * [thing_of(caption) for caption in named])
         binary_cross_entropy_with_logits(said, wanted).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -177,13 +177,3 @@ def by_thing(named: list[str], hits: list[float]) -> dict[str, float]:
     for name in dict.fromkeys(things):
         shares[name] = mean([h for thing, h in zip(things, hits, strict=True) if thing == name])
     return shares
-
-
-def _worn(clips: torch.Tensor, dice: torch.Generator) -> torch.Tensor:
-    """Clips as soft and as grainy as made ones may be, so that the judge does not look at that."""
-    if float(torch.rand((), generator=dice)) < 0.5:
-        size = clips.shape[-2:]
-        flat = adaptive_avg_pool2d(clips.flatten(0, 1), (size[0] // 2, size[1] // 2))
-        clips = interpolate(flat, size, mode="bilinear").unflatten(0, clips.shape[:2])
-    grain = 0.15 * float(torch.rand((), generator=dice))
-    return clips + grain * torch.randn(clips.shape, generator=dice).to(clips)

@@ -24,7 +24,7 @@ from circumstances import circumstances
 from PIL import Image
 
 import svdkit as sk
-from svdkit.toyland.judge import train_judge
+from svdkit.toyland.judge import load_judge
 from svdkit.toyland.measures import to_frames
 from svdkit.toyland.scenes import captions, scene
 
@@ -112,11 +112,10 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--prompts", type=int, default=16)
-    parser.add_argument("--judge-steps", type=int, default=600)
     options = parser.parse_args(arguments)
     order = torch.randperm(len(captions()), generator=torch.Generator().manual_seed(9))
     prompts = [captions()[i] for i in order[: options.prompts]]
-    judge = train_judge(options.judge_steps, torch.device("cpu"))
+    judge = load_judge(torch.device("cpu"))
     report = circumstances(__file__, arguments) | {"prompts": prompts, "ways": {}}
     rows = []
     for name, make in WAYS.items():
