@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from svdkit.toyland import train_judges
-from svdkit.toyland.judge import load_judge, painted_scenes, random_captions, right_about_scenes
+from svdkit.toyland.judge import load_judge, painted_scenes, random_captions
 from svdkit.toyland.jury import Jury, load_jury
 from svdkit.toyland.measures import worn
 from svdkit.toyland.motion_judge import right_about_painted
@@ -38,7 +38,7 @@ def test_the_judges_that_svdkit_brings_know_how_painted_things_move():
 
 def test_the_judge_that_svdkit_brings_knows_painted_pictures():
     judge, (named, pictures) = load_judge(CPU), painted_scenes(60, torch.Generator().manual_seed(1))
-    assert min(right_about_scenes(judge, 60).values()) >= 0.9
+    assert min(judge.right(pictures, named).values()) >= 0.9
     soft = interpolate(adaptive_avg_pool2d(pictures, (32, 56)), (64, 112), mode="bilinear")
     grainy = pictures + 0.1 * torch.randn(pictures.shape, generator=torch.Generator())
     assert min(judge.right(soft, named)["thing"], judge.right(grainy, named)["thing"]) >= 0.85

@@ -72,8 +72,9 @@ class Kind(NamedTuple):
     right: Callable[[nn.Module, int], dict]
 
 
-# Of 400 paintings a judge of drawings that had learned for 600 steps took 38 for another thing, at
-# 1500 steps 24, and with a first layer that sees every pixel 13. Of motion fewer than 600 flatter.
+# Of 400 paintings a judge of drawings that had learned for 600 steps took 38 for another thing, one
+# of 1500 steps on soft and grainy ones 24, and with a first layer that sees every pixel 13. Judges
+# of motion that have learned for fewer than 600 flatter.
 KINDS = {
     "drawings": Kind(judge.FILE, 1500, train_judge, load_judge, right_about_scenes),
     "motion": Kind(jury.FILE, 600, train_jury, load_jury, right_about_painted),

@@ -24,9 +24,9 @@ from circumstances import circumstances
 from PIL import Image
 
 import svdkit as sk
-from svdkit.toyland.judge import load_judge
+from svdkit.toyland.judge import load_judge, random_captions
 from svdkit.toyland.measures import to_frames
-from svdkit.toyland.scenes import captions, scene
+from svdkit.toyland.scenes import scene
 
 QUESTIONS = ("thing", "colour", "background")
 
@@ -113,8 +113,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--prompts", type=int, default=16)
     options = parser.parse_args(arguments)
-    order = torch.randperm(len(captions()), generator=torch.Generator().manual_seed(9))
-    prompts = [captions()[i] for i in order[: options.prompts]]
+    prompts = random_captions(options.prompts, torch.Generator().manual_seed(9))
     judge = load_judge(torch.device("cpu"))
     report = circumstances(__file__, arguments) | {"prompts": prompts, "ways": {}}
     rows = []
