@@ -47,11 +47,16 @@ class Toy:
 # Stages take unequally long to begin, as they do on machines that are busy.
 SCRIPT = textwrap.dedent(
     """
-    import os, pathlib, sys, time
+    import atexit, os, pathlib, sys, time
     sys.path.insert(0, {tests!r})
     from test_training_runs import Toy
     import svdkit.toyland.train as command
+    from torch import distributed
     here, rank = pathlib.Path(sys.argv[1]), os.environ["RANK"]
+
+    @atexit.register  # before training does, so that it runs after what training has registered
+    def tell():
+        (here / f"held-by-{{rank}}").write_text(str(distributed.is_initialized()))
 
     class Slow(Toy):
         def __init__(self, *_):
@@ -87,6 +92,8 @@ def test_processes_go_from_stage_to_stage_together_and_one_exports(tmp_path):
     assert "paused" not in told
     assert [path.name for path in tmp_path.glob("exported-*")] == ["exported-by-0"]
     assert (tmp_path / "exported-by-0").read_text() == str(tmp_path / "runs" / "models")
+    # A process that ended with the group's threads alive aborted in one run out of four.
+    assert [(tmp_path / f"held-by-{rank}").read_text() for rank in (0, 1)] == ["False", "False"]
 
 
 def test_processes_pause_together(tmp_path):

@@ -8,6 +8,7 @@ found. The first one keeps the time, the log and the checkpoints. Alone, a proce
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 
@@ -22,6 +23,9 @@ def join(device: torch.device) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Its threads may still hold a tensor when the last step is done; one that lets go of it
+        # while Python ends aborts the process.
+        atexit.register(distributed.destroy_process_group)
 
 
 def count() -> int:
