@@ -11,7 +11,7 @@ ANIMATIONS, SETTLED = 300, 60  # the first ones fill the caches
 QUICK = {"num_inference_steps": 1, "num_frames": 4, "progress": False}
 
 MANY = f"""
-import gc, json, os, threading
+import ctypes, gc, json, os, threading
 import torch
 import svdkit as sk
 from IPython.display import display
@@ -20,6 +20,8 @@ torch.set_num_threads(1)
 
 def held():
     gc.collect()
+    # What is free, glibc keeps or gives back as it happens to: up to 50 MiB.
+    ctypes.CDLL(None).malloc_trim(0)
     # its own memory, swapped out or not: pages of files come and go as the system likes
     told = dict(line.split(":") for line in open("/proc/self/status") if ":" in line)
     mebibytes = sum(int(told[kind].split()[0]) for kind in ("RssAnon", "VmSwap")) / 2**10
@@ -50,7 +52,7 @@ def test_hundreds_of_clips_in_one_kernel_leave_nothing_behind(tmp_path):
     before, after = json.loads(notebook.cells[1].outputs[0].text)
     memory, files, threads, clips = zip(before, after, strict=True)
     print(f"{memory[0]:.0f} → {memory[1]:.0f} MiB, {files=}, {threads=}, {clips=}")
-    assert memory[1] < 1.05 * memory[0]
+    assert memory[1] < 1.04 * memory[0]
     assert files[1] <= files[0]
     assert threads[1] <= threads[0]
     assert clips == (1, 1)
