@@ -93,9 +93,10 @@ def check_request(
     own = [name for name in inspect.signature(verb).parameters if name != "settings"]
     for name in values:
         if name not in known:
-            near = did_you_mean(name, [*known, *own])
+            names = list(dict.fromkeys([*own, *known]))
+            near = did_you_mean(name, names)
             raise TypeError(
-                f"{verb.__name__} has no {name!r}.{near} There are: {', '.join([*own, *known])}."
+                f"{verb.__name__} has no {name!r}.{near} There are: {', '.join(names)}."
             )
     Settings.of(values)
     check_fit(how, focus)

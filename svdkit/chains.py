@@ -10,7 +10,7 @@ import numpy as np
 
 from .animation import check_request, ready
 from .checkpoints import check_kind
-from .clips import Clip
+from .clips import Clip, check_clip
 from .extensions import (
     SETTINGS,
     checked_overlap,
@@ -205,11 +205,7 @@ def _with_step(clip: Clip, frames: np.ndarray, step: dict[str, Any]) -> Clip:
 
 
 def _check_call(clip: Any, times: Any, limits: Mapping[str, Any]) -> None:
-    if not isinstance(clip, Clip):
-        raise TypeError(
-            f"clip is {clip!r:.60}; it is a Clip, as animate makes one and Clip.open(path) opens "
-            "one."
-        )
+    check_clip(clip)
     if len(clip) < 2:
         raise ValueError("The clip has one frame; extend goes on from two or more. Use animate.")
     if isinstance(times, bool) or not isinstance(times, (int, np.integer)) or times < 1:

@@ -245,6 +245,20 @@ class Clip:
         return f"{frames}, {size_of(self.frames)}, {self.fps:g} fps, {self.duration:.1f} s"
 
 
+def check_clip(clip: Any) -> None:
+    """Make sure that it is a clip.
+
+    >>> check_clip("kite.mp4")
+    Traceback (most recent call last):
+    TypeError: clip is 'kite.mp4'; it is a Clip, as animate makes one and Clip.open(path) opens one.
+    """
+    if not isinstance(clip, Clip):
+        raise TypeError(
+            f"clip is {clip!r:.60}; it is a Clip, as animate makes one and Clip.open(path) opens "
+            "one."
+        )
+
+
 def _checked_fps(fps: Any) -> float:
     try:
         number = float(fps) if isinstance(fps, Real) else math.nan

@@ -8,13 +8,14 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .clips import Clip
+from .clips import Clip, check_clip
 from .drawing import INK, PAPER, font
 from .frames import psnr, size_of
 from .paths import as_path
@@ -32,7 +33,7 @@ def show_frames(clip: Clip, *, columns: int | None = None, width: int = 160) -> 
     >>> show_frames(Clip(np.zeros((6, 64, 112, 3), np.uint8)), columns=3).size
     (492, 226)
     """
-    _check_clip(clip)
+    check_clip(clip)
     columns = _checked_columns(columns, len(clip), default=min(7, len(clip)))
     if not 16 <= width <= 4096:
         raise ValueError(f"width is {width}; a frame takes 16–4096 pixels on the sheet.")
@@ -57,7 +58,7 @@ def show_clips(clips: Mapping[str, Clip] | Iterable[Clip], *, columns: int | Non
     if not titled:
         raise ValueError("There are no clips to show.")
     for clip in titled.values():
-        _check_clip(clip)
+        check_clip(clip)
     return Grid(titled, _checked_columns(columns, len(titled), default=min(3, len(titled))))
 
 
@@ -69,8 +70,8 @@ def compare_clips(a: Clip, b: Clip, *, titles: tuple[str, str] = ("a", "b")) -> 
     >>> compare_clips(dark, dark)
     Grid(a, b, no difference)
     """
-    _check_clip(a)
-    _check_clip(b)
+    check_clip(a)
+    check_clip(b)
     if len(set(titles)) != 2:
         raise ValueError(f"titles is {titles!r}; two different ones are needed.")
     if a.frames.shape[1:] != b.frames.shape[1:]:
@@ -103,6 +104,7 @@ def scrub(clip: Clip) -> Any:
 
     from .video import still
 
+    check_clip(clip)
     last = len(clip) - 1
     picture = ipywidgets.Image(value=still(clip.frames[0], "PNG"), format="png", width=448)
     slider = ipywidgets.IntSlider(0, 0, last, description="frame", continuous_update=True)
@@ -200,17 +202,9 @@ def _shortened(title: str, letter: Any, width: int) -> str:
     return title + "…"
 
 
-def _check_clip(clip: Any) -> None:
-    if not isinstance(clip, Clip):
-        raise TypeError(
-            f"{clip!r:.60} is a {type(clip).__name__}, and a clip is needed; "
-            "Clip.open(path) opens one that was saved."
-        )
-
-
 def _checked_columns(columns: int | None, count: int, default: int) -> int:
     if columns is None:
         return default
-    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 1:
+    if isinstance(columns, bool) or not isinstance(columns, Integral) or columns < 1:
         raise ValueError(f"columns is {columns!r}; a whole number from 1 is needed.")
     return min(columns, count)

@@ -15,6 +15,7 @@ from .metadata import MADE_BY_AI, metadata_in, png_metadata, read_metadata, xmp
 from .notes import check_steps, plain_recipe, steps_of
 from .paths import as_path
 from .prompting import MOST_CHARACTERS, PromptSettings, checked_prompt
+from .replacing import replaceable
 from .web import is_address
 from .workshops import landing
 
@@ -57,8 +58,12 @@ class Drawing(Image.Image):
         super().__setstate__(picture)
         self.recipe = recipe
 
-    def save(self, fp: Any, format: str | None = None, **how: Any) -> None:
+    def save(
+        self, fp: Any, format: str | None = None, *, overwrite: bool = False, **how: Any
+    ) -> None:
         """Save it as Pillow does, whole or not at all, with its recipe where it has a place.
+
+        What is at `fp` already is replaced if svdkit drew it, or with `overwrite=True`.
 
         >>> from tempfile import mkdtemp
         >>> path = Path(mkdtemp(), "balloon.png")
@@ -66,7 +71,9 @@ class Drawing(Image.Image):
         >>> read_metadata(path)["request"]
         {'seed': 7}
         """
-        name = fp if isinstance(fp, (str, bytes, os.PathLike)) else getattr(fp, "name", "")
+        if isinstance(fp, (str, bytes, os.PathLike)):
+            fp = as_path(os.fsdecode(fp))
+        name = fp if isinstance(fp, Path) else getattr(fp, "name", "")
         suffix = Path(os.fsdecode(name)).suffix if isinstance(name, (str, bytes, Path)) else ""
         kind = (format or Image.registered_extensions().get(suffix.lower(), "")).upper()
         about = self.recipe | {"svdkit": __version__, "digital_source_type": MADE_BY_AI}
@@ -77,10 +84,11 @@ class Drawing(Image.Image):
             how = {"xmp": packet} | how
         elif kind == "JPEG" and len(packet) < MOST_IN_A_JPEG:
             how = {"xmp": packet, "comment": json.dumps(about)} | how  # older Pillows know one
-        place = Path(os.path.realpath(os.fsdecode(name))) if name is fp and suffix else None
+        place = Path(os.path.realpath(name)) if name is fp else None
         if place is None or how.get("append") or (place.exists() and not place.is_file()):
             super().save(fp, format, **how)  # an open file, a device, or a picture to add to
             return
+        replaceable(fp, _is_ours, overwrite=overwrite)
         with landing(place) as draft:  # an older one is lost to no full disk
             super().save(draft, format, **how)
 
@@ -106,6 +114,16 @@ def steps_behind(image: Any, picture: Image.Image) -> list[dict[str, Any]]:
         return [_checked_step(recipe, picture)]
     except Exception:  # whatever a stranger wrote into the file, it is no note of ours
         return []
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether a picture was drawn by svdkit, and, where its format can tell, is as it was."""
+    try:
+        with Image.open(path) as picture:
+            ours = metadata_in(picture)
+            return bool(ours) and (picture.format != "PNG" or bool(steps_behind(picture, picture)))
+    except (OSError, ValueError):
+        return False
 
 
 def _checked_step(recipe: Mapping[str, Any], picture: Image.Image) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def animate_prompt(
     picture = draw(prompt, model, seed=seed, progress=progress, **drawing or {})
     try:
         return animate(picture, pipeline, seed=seed, progress=progress, **settings)
-    except Exception as error:
+    except BaseException as error:  # an interrupt too: the picture is worth as much then
         error.add_note(f"The picture is drawn: draw(…, seed={seed}) draws it again.")
         raise
 

@@ -54,6 +54,8 @@ def loop(
     if how not in WAYS:
         near = did_you_mean(how, WAYS)
         raise ValueError(f"how is {how!r:.60}; it is one of {', '.join(WAYS)}.{near}")
+    if isinstance(pipeline, str) and pipeline in WAYS[1:]:
+        raise TypeError(f"{pipeline!r} is no model; say it by name: loop(…, how={pipeline!r}).")
     if how == "boomerang" and overlap is not None:
         raise TypeError(f"overlap is {overlap!r:.60}; a boomerang has none. Leave it out.")
     if overlap is not None:

@@ -5,12 +5,14 @@ All is measured per frame, so the playback rate changes nothing.
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .clips import Clip
-from .images import ImageLike, fit
+from .clips import Clip, check_clip
+from .images import ImageLike, fit, fitting_in
+from .notes import steps_of
 from .tiles import found_again, tracks_of
 
 DRIFTS = ("colour", "sharpness")
@@ -64,6 +66,7 @@ def flicker(clip: Clip) -> float:
     >>> flicker(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
     0.0
     """
+    check_clip(clip)
     if len(clip) < 3:
         raise ValueError(f"The clip has {len(clip)} frames; flicker shows in three or more.")
     return float(np.abs(np.diff(tracks_of(clip).changes, axis=0)).mean() / 2 / 255)
@@ -78,6 +81,7 @@ def drift(clip: Clip, of: str = "colour") -> float:
     >>> drift(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
     0.0
     """
+    check_clip(clip)
     if of not in DRIFTS:
         raise ValueError(f"of is {of!r}; it is one of {', '.join(DRIFTS)}.")
     first, last = (clip.frames[number].astype(np.float32) for number in (0, -1))
@@ -90,19 +94,26 @@ def drift(clip: Clip, of: str = "colour") -> float:
 def likeness(clip: Clip, image: ImageLike) -> float:
     """Measure how much of a picture the frames still show: 1 is all of it, about 0 is nothing.
 
-    Each tile of the picture, fitted to the frame, is looked for in the three by three tiles around
-    its place, and compared in colour with what matches best there, by SSIM ("Image Quality
-    Assessment: From Error Visibility to Structural Similarity", Wang et al., 2004). The mean over
-    tiles and frames is taken; what a pan takes out of the frame is no longer shown.
+    The picture is fitted to the frame as the clip's own was. Each of its tiles is looked for in the
+    three by three tiles around its place, and compared in colour with what matches best there, by
+    SSIM ("Image Quality Assessment: From Error Visibility to Structural Similarity", Wang et al.,
+    2004). The mean over tiles and frames is taken; what a pan takes out of the frame is no longer
+    shown.
 
     >>> clip = Clip(np.zeros((6, 64, 112, 3), np.uint8))
     >>> likeness(clip, clip[0])
     1.0
     """
-    picture = np.asarray(fit(image, *clip.frames.shape[1:3]))
+    check_clip(clip)
+    picture = np.asarray(fit(image, *clip.frames.shape[1:3], **_fitting_of(clip)))
     # the negative of a tile shows no less of it than nothing does: 0
     shown = [_ssim(*pair).mean(1).clip(0) for pair in found_again(picture, clip)]
     return float(np.mean(shown))
+
+
+def _fitting_of(clip: Clip) -> dict[str, Any]:
+    requests = [step.get("request", {}) for step in steps_of(clip.recipe)]
+    return fitting_in(next((request for request in requests if "fit" in request), {}))
 
 
 def seam(clip: Clip) -> float:
@@ -113,6 +124,7 @@ def seam(clip: Clip) -> float:
     >>> seam(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
     0.0
     """
+    check_clip(clip)
     if len(clip) < 3:
         raise ValueError(f"The clip has {len(clip)} frames; a seam shows in three or more.")
     jump, *steps = (

@@ -119,8 +119,8 @@ class Panel:
 
     @property
     def clips(self) -> list[Clip]:
-        """The clips made so far, oldest first."""
-        return [take.clip for take in self._takes]
+        """The clips made so far, oldest first, without those whose files were thrown away."""
+        return [take.clip for take in self._takes if take.is_there]
 
     @property
     def clip(self) -> Clip | None:
@@ -148,7 +148,7 @@ class Panel:
         return self._call()
 
     def set(self, **settings: Any) -> None:
-        """Turn dials from code: settings as `animate` takes them, and the seed.
+        """Turn dials from code: settings as `animate` takes them, the seed, `how` and `focus`.
 
         >>> opened = Panel("tiny")
         >>> opened.set(motion_bucket_id=180, seed=3)
@@ -157,15 +157,17 @@ class Panel:
         >>> opened.close()
         """
         seed = settings.pop("seed", None)
+        fitting = {name: settings.pop(name, now) for name, now in self._picker.fitting.items()}
         asked = {name: value for name, value in self._dials.values.items() if name != "seed"}
         given = {name: value for name, value in settings.items() if value is not None}
-        check_request(changed(asked, given), seed=seed)
+        check_request(changed(asked, given), seed=seed, **fitting)
         for name, value in {**settings, "seed": seed}.items():
             if name not in (*NAMES, "seed"):
                 raise ValueError(f"{name} has no dial; the panel has {', '.join(NAMES)}, seed.")
             if name == "seed" and (value or 0) > LARGEST_SEED:
                 raise ValueError(f"seed is {value}; the panel knows 0–{LARGEST_SEED}.")
         self._dials.set({**settings, "seed": seed})
+        self._picker.frame_as(**fitting)
 
     @property
     def is_running(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .clips import Clip
+from .clips import Clip, check_clip
 from .metrics import drift
 from .notes import steps_of
 from .tables import Table
@@ -27,8 +27,7 @@ def joins(clip: Clip) -> Table:
     >>> joins(Clip(np.zeros((6, 64, 112, 3), np.uint8)))
     []
     """
-    if not isinstance(clip, Clip):
-        raise TypeError(f"clip is {clip!r:.60}; it is a Clip. Clip.open(path) opens a saved one.")
+    check_clip(clip)
     steps = [step for step in steps_of(clip.recipe) if _is_extension(step)]
     rows = [_row(number, step) for number, step in enumerate(steps, 1)]
     return Table(rows, ["join", "start", "frames", *MEASURED])

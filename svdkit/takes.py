@@ -17,7 +17,7 @@ from .clips import Clip
 from .images import fitting_in
 from .limits import checked_seed
 from .notes import steps_of
-from .paths import as_path, shown
+from .paths import as_path, is_file, nameless, shown
 from .settings import settings_in
 from .video import scaled
 from .workshops import locked, remove_leftovers, workshop
@@ -85,6 +85,11 @@ class Take:
     def clip(self) -> Clip:
         """The clip itself."""
         return self._held or _opened(self.path, _stamp_of(self.path))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be shown: its file may have been thrown away since."""
+        return self._held is not None or is_file(self.path)
 
     @property
     def name(self) -> str:
@@ -202,7 +207,10 @@ def _opened(path: Path, stamp: tuple[int, int]) -> Clip:
 
 
 def _stamp_of(path: Path) -> tuple[int, int]:
-    about = path.stat()
+    try:
+        about = path.stat()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{shown(path)!r} is not there any more.") from nameless(error)
     return about.st_mtime_ns, about.st_size
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from .clips import Clip
+from .clips import Clip, check_clip
 from .frames import size_of
 
 MOST_WIDTH = 256  # pixels to which wider frames are reduced: finer motion is not looked for
@@ -51,6 +51,7 @@ def tracks_of(clip: Clip) -> Tracks:
     >>> tracks_of(Clip(np.zeros((6, 64, 112, 3), np.uint8))).shifts.shape
     (5, 18, 2)
     """
+    check_clip(clip)
     if clip not in _known:  # two threads may both come here: they find the same
         _known[clip] = _followed(clip)
     return _known[clip]

@@ -102,9 +102,10 @@ def test_clips_of_two_lengths_are_compared_as_far_as_both_go(clip):
     [
         (lambda clip: sk.show_clips(clip), TypeError, "several clips"),
         (lambda clip: sk.show_clips([]), ValueError, "no clips"),
-        (lambda clip: sk.show_clips({"a": 3}), TypeError, "3 is a int, and a clip is needed"),
+        (lambda clip: sk.show_clips({"a": 3}), TypeError, "clip is 3; it is a Clip"),
         (lambda clip: sk.show_frames("b.mp4"), TypeError, r"Clip\.open"),
-        (lambda clip: sk.compare_clips(clip, "b.mp4"), TypeError, "'b.mp4' is a str"),
+        (lambda clip: sk.scrub("b.mp4"), TypeError, r"Clip\.open"),
+        (lambda clip: sk.compare_clips(clip, "b.mp4"), TypeError, "'b.mp4'; it is a Clip"),
         (lambda clip: sk.compare_clips(clip, clip, titles=("x", "x")), ValueError, "two different"),
         (lambda clip: sk.show_clips([clip], columns=0), ValueError, "columns is 0"),
         (lambda clip: sk.show_frames(clip, columns="2"), ValueError, "columns is '2'"),
@@ -131,3 +132,7 @@ def test_the_scrubber_shows_the_frame_that_its_slider_names(clip):
     shown = np.asarray(Image.open(io.BytesIO(picture.value)))
     assert np.array_equal(shown, clip.frames[4])
     assert (slider.max, play.max) == (5, 5)
+
+
+def test_columns_may_be_a_whole_number_of_numpys(clip):
+    assert sk.show_frames(clip, columns=np.int64(3)).size == sk.show_frames(clip, columns=3).size

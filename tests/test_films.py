@@ -262,11 +262,12 @@ def test_nothing_is_drawn_for_a_model_that_cannot_animate_it(pipeline, how, erro
     assert drawn == []
 
 
-def test_a_drawing_that_is_not_animated_can_be_drawn_again():
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_a_drawing_that_is_not_animated_can_be_drawn_again(kind):
     def interrupt(*told):
-        raise RuntimeError("no more")
+        raise kind("no more")
 
-    with pytest.raises(RuntimeError, match="no more") as told:
+    with pytest.raises(kind, match="no more") as told:
         sk.animate_prompt(
             BALLOON, model="tiny-sd", pipeline="tiny", seed=7, on_step=interrupt, **SOON
         )

@@ -210,3 +210,8 @@ def test_the_benchmark_tells_the_naive_seam_beside_the_loop_s(tmp_path):
         assert row[kind]["loop"]["seam"] < row[kind]["naive"]["seam"]
     assert report["summary"]["painted loop"]["of"] == 1
     assert "looping.py --scenes 1" in report["command"]
+
+
+def test_a_way_in_the_place_of_a_model_is_told(moon):
+    with pytest.raises(TypeError, match=r"'boomerang' is no model; .*how='boomerang'"):
+        sk.loop(moon, "boomerang")

@@ -237,3 +237,19 @@ def test_what_cannot_be_measured_is_told(clip):
             seam(clip[:count])
     with pytest.raises(ValueError, match="4×112"):
         likeness(sk.Clip(clip.frames[:, :4]), clip[0])
+
+
+@pytest.mark.parametrize(
+    "measure", [sk.motion, sk.camera, sk.flicker, sk.drift, sk.seam, lambda clip: likeness(clip, 0)]
+)
+def test_a_path_is_no_clip_and_says_how_to_open_one(measure):
+    with pytest.raises(TypeError, match=r"clip is 'kite\.mp4'; it is a Clip.*Clip\.open\(path\)"):
+        measure("kite.mp4")
+
+
+@pytest.mark.parametrize("way", [{"focus": (0.5, 0)}, {"how": "pad"}, {"how": "stretch"}])
+def test_a_picture_is_fitted_for_likeness_as_the_clip_was(tiny, way):
+    tall = Image.fromarray(pan(160, 64, 0).frames[0])
+    few = {"num_frames": 2, "num_inference_steps": 1, "height": 64, "width": 112, "seed": 1}
+    clip = sk.animate(tall, tiny, progress=False, **few, **way)
+    assert likeness(clip, tall) == pytest.approx(likeness(clip, clip.inputs[0]))

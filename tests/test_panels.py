@@ -293,10 +293,16 @@ def test_dials_are_turned_from_code_as_animate_takes_them(panel):
     assert called(panel, "motion").value == 180
     assert panel.settings["max_guidance_scale"] == 4
     assert "motion_bucket_id=180" in panel.code
+    panel.set(how="pad", focus=(0.5, 0))
+    assert 'how="pad"' in panel.code
+    assert "focus=(0.5, 0.0)" in panel.code
+    panel.set(how="crop")
+    assert panel.settings["focus"] == (0.5, 0)
     for wrong, message in (
         ({"motion_bucket_id": 300}, "motion_bucket_id is 300; 0–255"),
         ({"motion": 3}, "has no 'motion'"),
         ({"height": 64}, "height has no dial"),
+        ({"how": "squeeze", "seed": 3}, "how is 'squeeze'; it is one of crop, pad"),
         ({"seed": 2**60}, "seed is 1152921504606846976"),
         ({"min_guidance_scale": 9}, "min_guidance_scale 9 is above"),
     ):
@@ -451,6 +457,10 @@ def test_a_clip_that_went_missing_does_not_keep_the_others(opens, tmp_path):
     next((tmp_path / "clips").glob("001*.mp4")).unlink()
     kept = opens(folder=tmp_path / "clips")._kept()["text/html"]
     assert kept.count("<video") == 1
+    assert [len(clip) for clip in panel.clips] == [4]
+    panel._viewer.take = panel._takes[0]
+    with pytest.raises(FileNotFoundError, match=r"001-sample-picture\.mp4' is not there any more"):
+        _ = panel.clip
     panel._takes[1]._kept = None
     assert "<video" in panel._kept()["text/html"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from small_prompt_models import write_adapter, write_sd, write_sdxl
 
 import svdkit as sk
@@ -91,6 +92,38 @@ def test_a_jpeg_says_how_it_was_made_but_is_no_longer_that_picture(drawing, tmp_
     drawing.save(tmp_path / "balloon.jpg")
     assert b"trainedAlgorithmicMedia" in (tmp_path / "balloon.jpg").read_bytes()
     assert behind(tmp_path / "balloon.jpg") == []
+
+
+def test_a_drawing_replaces_no_file_but_its_own_kind_unasked(drawing, tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (5, 5)).save(path)
+    with pytest.raises(FileExistsError, match=r"photo\.jpg' is there already.*overwrite=True"):
+        drawing.save(path)
+    assert sk.open_image(path).size == (5, 5)
+    drawing.save(path, overwrite=True)
+    drawing.save(path)  # now it is a drawing
+    assert sk.open_image(path).size == drawing.size
+
+
+def test_a_drawing_that_was_painted_over_is_not_replaced_unasked(drawing, tmp_path):
+    path = tmp_path / "balloon.png"
+    drawing.save(path)
+    drawing.save(path)
+    with Image.open(path) as opened:
+        changed, note = opened.copy(), PngInfo()
+        for name, text in opened.text.items():
+            note.add_itxt(name, text)
+    changed.putpixel((0, 0), (1, 2, 3))
+    changed.save(path, pnginfo=note)
+    with pytest.raises(FileExistsError, match="not what svdkit saved there"):
+        drawing.save(path)
+
+
+def test_a_drawing_is_saved_into_the_home_as_people_write_it(drawing, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    drawing.save("~/balloon.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["balloon.png"]
 
 
 def test_a_drawing_that_was_changed_is_a_plain_picture(drawing, tmp_path):
