@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from weakref import WeakSet
 
 from .paths import nameless, shown
@@ -27,6 +28,7 @@ STOP = ".stop-"
 LONGEST_WORK = 24 * 3600  # seconds after which what another machine left is taken for left
 NEW, OLD, NOTE = "new", "old", "moves.json"  # in a workshop, while files take their places
 _open: "WeakSet[tempfile.TemporaryDirectory[str]]" = WeakSet()  # the workshops of this process
+_opening = Lock()  # a thread that tidies up must not find one that is there, and not yet in _open
 
 
 def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
@@ -38,8 +40,9 @@ def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        room = tempfile.TemporaryDirectory(prefix=f".saving-{HOST}-{os.getpid()}-", dir=parent)
-        _open.add(room)
+        with _opening:
+            room = tempfile.TemporaryDirectory(prefix=f".saving-{HOST}-{os.getpid()}-", dir=parent)
+            _open.add(room)
         return room
     except OSError as error:
         raise OSError(
@@ -205,7 +208,8 @@ def _is_left(folder: Path, host: str, pid: int) -> bool:
     if _is_old(folder):
         return True
     if host == HOST and pid == os.getpid():  # perhaps of its namesake before a restart
-        return folder.name not in {Path(room.name).name for room in [*_open]}
+        with _opening:
+            return folder.name not in {Path(room.name).name for room in _open}
     # asking for a process on Windows, by os.kill, would end it
     return host == HOST and os.name == "posix" and not _is_running(pid)
 

@@ -1,5 +1,6 @@
 """What the tests share: one thread, no network, and small real checkpoints on disk."""
 
+import gc
 import json
 import os
 import shutil
@@ -36,6 +37,16 @@ def own_hub_cache(tmp_path_factory):
     from huggingface_hub import constants
 
     constants.HF_HUB_CACHE = str(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def no_collector():
+    """Keep Python's garbage collector away: an interrupt that strikes within what hypothesis hangs
+    on to it is swallowed.
+    """
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

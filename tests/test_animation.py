@@ -177,6 +177,7 @@ def animate_until_interrupted(picture, sending):
     time.sleep(1)
 
 
+@pytest.mark.usefixtures("no_collector")
 def test_a_kernel_interrupt_at_any_moment_leaves_the_pipeline_usable(picture, made):
     """A real SIGINT, as the stop button of Jupyter sends it, at moments from start to end."""
     sk.load("tiny")

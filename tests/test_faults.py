@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -19,7 +20,7 @@ import small_faults
 from PIL import Image
 
 import svdkit as sk
-from svdkit import ffmpeg, metadata, miniatures, tweening, video
+from svdkit import ffmpeg, metadata, miniatures, tweening, video, workshops
 from svdkit.progress import Bar
 from svdkit.storage import Bundle
 from svdkit.takes import Takes
@@ -216,7 +217,21 @@ def test_a_clock_that_goes_backwards_stops_no_sweep_and_no_bar(tmp_path, monkeyp
     assert "waiting: 3 steps in 0.0 s" in capsys.readouterr().out
 
 
-# Workshops of strangers
+# Workshops of threads and of strangers
+
+
+def test_a_thread_that_tidies_up_leaves_the_workshop_that_another_just_opens(tmp_path, monkeypatch):
+    class Slow(type(workshops._open)):
+        def add(self, room):
+            tidying.start()
+            tidying.join(0.3)
+            super().add(room)
+
+    tidying = threading.Thread(target=remove_leftovers, args=(tmp_path,))
+    monkeypatch.setattr(workshops, "_open", Slow())
+    with workshops.workshop(tmp_path) as room:
+        tidying.join()
+        assert os.path.isdir(room)
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,7 @@ def test_no_interrupt_between_the_tries_of_a_join_is_lost(tiny):
         assert Interrupt(number, files).strikes(verb), number
 
 
+@pytest.mark.usefixtures("no_collector")
 def test_signals_from_elsewhere_leave_the_pipeline_as_it_was(picture, tiny, record_property):
     """Sent by a second thread at moments of its own, as a kernel's interrupts are."""
     import _thread

@@ -183,7 +183,7 @@ def test_a_closed_panel_leaves_no_widget_and_no_thread(tiny):
     widgets, threads = living(), threading.active_count()
     sk.panel(tiny).close()
     assert living() == widgets
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of an earlier test may end meanwhile
 
 
 def test_an_error_is_told_in_the_panel_in_words(panel, tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -44,6 +44,7 @@ from svdkit.takes import Take, Takes
 from svdkit.viewers import Viewer
 
 QUIET = {"progress": False}
+PATIENT = settings(deadline=None, derandomize=True, database=None)  # a busy machine stalls
 OURS = os.path.join(tempfile.gettempdir(), "tmp")
 EVIL = "PWNED"  # stands in every piece of foreign code
 REMOVING = ("os.remove", "os.rename", "os.rmdir", "shutil.rmtree", "os.truncate", "os.chmod")
@@ -709,6 +710,7 @@ def test_a_sweep_says_titles_and_errors_without_obeying_them(swept, folder, caps
     assert "\nsvdkit: all is well" not in said.out
 
 
+@PATIENT
 @given(st.text())
 def test_any_text_made_visible_is_printable(text):
     assert visible(text).replace("\n", "").isprintable()
@@ -738,6 +740,7 @@ def calls_in(code):
     return last.value
 
 
+@PATIENT
 @given(st.text(st.characters(codec=None)))
 def test_any_text_written_as_code_is_that_text_on_one_line(text):
     code = written(text)

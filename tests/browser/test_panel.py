@@ -108,8 +108,10 @@ def test_a_person_animates_looks_and_takes_the_code(opened):
     button(lab, "show the code").click()
     animate(lab, 2)
     assert lab.output(1).locator(".svdkit-panel video").evaluate(LOOK) == PLAYING
-    kept = lab.output(1).locator("details video")
-    assert [video.evaluate("video => video.readyState") for video in kept.all()] == [4, 4]
+    lab.page.wait_for_function(
+        "() => { const kept = [...document.querySelectorAll('details video')];"
+        " return kept.length == 2 && kept.every(video => video.readyState == 4) }"
+    )
     lab.photograph("panel")
     lab.output(1).get_by_label("compare with").select_option(index=1)
     lab.output(1).locator("video").nth(4).wait_for()
