@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .animation import animate, check_request
 from .clips import Clip
-from .images import FITTING, ImageLike, open_image
+from .drawings import opened
+from .images import FITTING, ImageLike
 from .metrics import motion as motion_of
 from .pipelines import load_for
 from .progress import Bar
@@ -96,7 +97,7 @@ def aim(
         raise TypeError("motion_bucket_id is what aim looks for; leave it out, or use animate.")
     others = {name: settings[name] for name in (*FITTING, "on_step") if name in settings}
     check_request({n: v for n, v in settings.items() if n not in others}, seed=seed, **others)
-    picture = open_image(image)
+    picture = opened(image)
     if isinstance(pipeline, (str, os.PathLike)):
         pipeline = load_for("animate", pipeline, progress=progress)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed

@@ -8,8 +8,9 @@ from typing import Any
 
 from .calls import written
 from .dials import LABELS, WIDE, alarm
+from .drawings import opened
 from .easel import Easel
-from .images import FIT_WAYS, ImageLike, crop_box, open_image, sample_image
+from .images import FIT_WAYS, ImageLike, crop_box, sample_image
 from .paths import shown
 from .web import is_address, shown_address
 
@@ -130,7 +131,7 @@ class Picker:
 
     def put(self, title: str, source: ImageLike) -> None:
         """Put a picture into the menu, and choose it."""
-        self._sources[title] = (open_image(source), _code_of(source))
+        self._sources[title] = (opened(source), _code_of(source))
         self._settled = False  # new options choose the first of them
         try:
             self.menu.options, self.menu.value = list(self._sources), title
@@ -186,7 +187,7 @@ class Picker:
             self.notice.value = alarm(error)
 
     def _open(self, title: str) -> None:
-        self.picture = open_image(self._sources[title][0])
+        self.picture = opened(self._sources[title][0])
         self.title, self.notice.value = title, ""
         shown = self.picture.copy()
         shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))

@@ -86,3 +86,9 @@ def test_what_cannot_be_aimed_at_is_told(asked, kind, told):
     with pytest.raises(kind) as caught:
         sk.aim(sk.sample_image(), "tiny", **asked)
     assert told in str(caught.value)
+
+
+def test_the_clip_that_is_found_knows_the_prompt_that_drew_its_picture():
+    drawing = sk.draw("a kite over the sea by day", "tiny-sd", num_inference_steps=1, seed=1)
+    found = sk.aim(drawing, "tiny", motion=0.01, most_clips=1, **FEW)
+    assert [step["request"]["verb"] for step in found.clip.recipe["steps"]] == ["draw", "animate"]

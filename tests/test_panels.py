@@ -567,3 +567,15 @@ def test_a_panel_that_was_opened_anew_can_stop_what_the_old_one_began(opens):
     assert old.wait(SECONDS)
     assert "Stopped after" in told(old)
     assert len(animated(new)) == 4
+
+
+def test_a_clip_of_a_drawing_knows_the_prompt_that_drew_it(opens, tmp_path):
+    drawing = sk.draw("a kite over the sea by day", "tiny-sd", num_inference_steps=1, seed=1)
+    drawing.save(tmp_path / "kite.png")
+    panel = opens(image=drawing)
+    clips = [animated(panel)]
+    called(panel, "or open").value = str(tmp_path / "kite.png")
+    clips.append(animated(panel))
+    for clip in clips:
+        assert [step["request"]["verb"] for step in clip.recipe["steps"]] == ["draw", "animate"]
+    assert sk.rerun(clips[0].save(tmp_path / "kite.mp4"), progress=False).identical
