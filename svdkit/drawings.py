@@ -133,8 +133,11 @@ def _is_ours(path: Path) -> bool:
     try:
         with Image.open(path) as picture:
             ours = metadata_in(picture)
-            return bool(ours) and (picture.format != "PNG" or bool(steps_behind(picture, picture)))
-    except (OSError, ValueError):
+            told = ours.get("outcome", {}).get("frames_sha256")
+            if told and picture.format == "PNG":
+                return told == sha256_of_frames(np.asarray(picture))
+            return bool(ours)
+    except Exception:  # a stranger's notes may have any shape, and a broken picture is no drawing
         return False
 
 

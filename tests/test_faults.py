@@ -363,7 +363,7 @@ def test_a_drawing_goes_where_pillow_lets_it_go(tmp_path):
     assert Path("/dev/null").is_char_device()
     (tmp_path / "real.png").touch()
     (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
-    drawing.save(tmp_path / "link.png")
+    drawing.save(tmp_path / "link.png", overwrite=True)
     assert (tmp_path / "link.png").is_symlink()
     with (tmp_path / "open.png").open("wb") as stream:
         drawing.save(stream)

@@ -121,10 +121,10 @@ SWEEPS = """
     secret = server.replace("//", "//ada:canarylogin@") + "/kite.png?signature=canarysignature"
     panels = [sk.panel("tiny", image=home / "kite.png", folder="~/made")]
     panels += [sk.panel("tiny", image=sk.open_image(home / "kite.png"), folder="~/made")]
-    import svdkit.pickers
-    kept = svdkit.pickers.open_image
+    import svdkit.drawings
+    kept = svdkit.drawings.open_image
     # a panel asks for public addresses alone; this one stands for such
-    svdkit.pickers.open_image = lambda source: (
+    svdkit.drawings.open_image = lambda source: (
         kept(source, private=True) if isinstance(source, str) else kept(source))
     panels += [sk.panel("tiny", image=secret)]
     panels[0]._picker.add("lost", str(home / "none.png"))
