@@ -31,6 +31,12 @@ _open: "WeakSet[tempfile.TemporaryDirectory[str]]" = WeakSet()  # the workshops 
 _opening = Lock()  # a thread that tidies up must not find one that is there, and not yet in _open
 
 
+if hasattr(os, "register_at_fork"):  # a worker that is forked meanwhile must not find it taken
+    os.register_at_fork(
+        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release
+    )
+
+
 def workshop(parent: Path) -> "tempfile.TemporaryDirectory[str]":
     """Make a folder to work in, on the same disk, that says whose it is and goes when it is done.
 

@@ -234,6 +234,28 @@ def test_a_thread_that_tidies_up_leaves_the_workshop_that_another_just_opens(tmp
         assert os.path.isdir(room)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks with threads
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_worker_that_is_forked_while_a_thread_opens_a_workshop_opens_its_own(tmp_path):
+    opening, done = threading.Event(), threading.Event()
+
+    def open_slowly():
+        with workshops._opening:
+            opening.set()
+            done.wait(0.3)
+
+    thread = threading.Thread(target=open_slowly)
+    thread.start()
+    opening.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with workshops.workshop(tmp_path):
+            os._exit(0)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
 @pytest.mark.parametrize(
     "name", ["../outside.txt", "{}/outside.txt", "a/b/c.txt", "link/file.txt", "kite.txt"]
 )

@@ -23,9 +23,15 @@ def join(device: torch.device) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        # Its threads may still hold a tensor when the last step is done; one that lets go of it
-        # while Python ends aborts the process.
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """End the group before Python ends: its threads may still hold a tensor when the last step is
+    done, and one that lets go of it later aborts the process.
+    """
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def count() -> int:
